@@ -1,0 +1,56 @@
+// A sleeping lock for one task at a time (kernel/locking/mutex.c). Not fair: a task that comes while the
+// lock is free takes it, even when others were woken for it.
+
+import { bugOn } from "../bug.ts";
+import { type MaySleep, PREEMPT } from "../sched/context.ts";
+import type { Task } from "../sched/task.ts";
+import { wakeUp } from "../sched/wait.ts";
+import type { World } from "../sched/world.ts";
+import { Lock, lockAcquired, lockReleased } from "./lock.ts";
+
+export class Mutex extends Lock {
+  /** Written by the functions below only. */
+  owner: Task | null = null;
+
+  constructor(world: World, lockClass: string, label: string = lockClass) {
+    super(world.newId(), lockClass, label);
+  }
+
+  override isReady(): boolean {
+    return this.owner === null;
+  }
+
+  override holders(): readonly Task[] {
+    return this.owner === null ? [] : [this.owner];
+  }
+}
+
+/**
+ * Take the mutex if it is free. Context: atomic.
+ *
+ * Returns: true when it was taken.
+ * Linux: mutex_trylock()
+ */
+export function mutexTrylock(task: Task, mutex: Mutex): boolean {
+  if (mutex.owner !== null) return false;
+  mutex.owner = task;
+  task.world.accesses?.acquire(mutex.id, true);
+  lockAcquired(task, mutex, "");
+  return true;
+}
+
+/** Take the mutex. Context: sleeps. Linux: mutex_lock() */
+export function* mutexLock(task: Task, mutex: Mutex): MaySleep<void> {
+  if (task.world.preemptible) yield PREEMPT;
+  while (!mutex.isReady()) yield mutex;
+  mutexTrylock(task, mutex);
+}
+
+/** Let the mutex go. Context: atomic. Linux: mutex_unlock() */
+export function mutexUnlock(task: Task, mutex: Mutex): void {
+  bugOn(mutex.owner !== task, `${mutex.label} is unlocked by ${task.comm}, which does not hold it`);
+  mutex.owner = null;
+  task.world.accesses?.release(mutex.id);
+  lockReleased(task, mutex);
+  wakeUp(mutex);
+}

@@ -1,0 +1,18 @@
+// What one step of a task touched, for whoever explores schedules: two steps of different tasks can be
+// swapped unless they touch one object and one of them changes it, or take the same lock.
+//
+// Objects are numbers from World.newId(). Null by default (`world.accesses`), so a run that nobody
+// explores pays one comparison for each declaration.
+
+import type { Task } from "./task.ts";
+
+export interface AccessLog {
+  /** A task is about to run; accesses up to the next call are its own. */
+  beginStep(task: Task): void;
+  read(object: number): void;
+  write(object: number): void;
+  /** A lock was taken, for itself alone or with others. Attempts that had to wait are not reported. */
+  acquire(lock: number, exclusive: boolean): void;
+  /** A lock was let go. Alone it conflicts with nothing: it only lets others take the lock. */
+  release(lock: number): void;
+}

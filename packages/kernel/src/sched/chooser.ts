@@ -1,0 +1,41 @@
+// Whatever a program does not determine is one call to a Chooser: which task runs next, and every choice
+// of the environment by name ("evict", "alloc-fail", "disk-error"). A run is a function of its choices.
+
+import type { Task } from "./task.ts";
+
+export interface Chooser {
+  /**
+   * true: every scheduling point is a choice among all tasks that can run.
+   * false: tasks run until they sleep, in the order in which they were woken; pickTask is not called.
+   */
+  readonly preemptive: boolean;
+
+  /**
+   * Pick who runs next. Called only with two tasks or more.
+   *
+   * `runnable` begins with the task that ran last, if it can go on; the rest follow by pid.
+   * Returns: an index, or STOP to abandon the run.
+   */
+  pickTask(runnable: readonly Task[]): number;
+
+  /**
+   * Settle a choice of the environment: a number below `count`. 0 is always "nothing special happens".
+   */
+  choose(choice: string, count: number): number;
+}
+
+/** What pickTask returns to end the run with the verdict "limit". */
+export const STOP: number = -1;
+
+/** First come, first served; nothing special ever happens. The fastest chooser, and the default. */
+export class FifoChooser implements Chooser {
+  readonly preemptive = false;
+
+  pickTask(): number {
+    return 0;
+  }
+
+  choose(): number {
+    return 0;
+  }
+}

@@ -1,0 +1,58 @@
+// What tasks sleep on: a condition and the queue of those who wait for it (kernel/sched/wait.c).
+//
+// A sleeper loops in the kernel's way: `while (!channel.isReady(task)) yield channel;`. Whoever makes the
+// condition true calls wakeUp() or wakeUpAll(). The run loop asks isReady() before it resumes a task, so
+// a woken task that lost the race goes back to sleep without running.
+
+import type { Task } from "./task.ts";
+
+export abstract class WaitChannel {
+  /** What a report calls it: "glock a", "page 3 of a". */
+  readonly label: string;
+  /** In the order they came; emptied by wakeUp. Kept by the run loop. */
+  readonly waiters: Task[] = [];
+
+  constructor(label: string) {
+    this.label = label;
+  }
+
+  /** May this task go on? Called by the run loop and by the sleeper itself; must not change anything. */
+  abstract isReady(task: Task): boolean;
+
+  /** The tasks that must act before `task` can go on, for the wait-for graph. */
+  holders(_task: Task): readonly Task[] {
+    return [];
+  }
+
+  /** What the task wants of it, for reports: "EX", "write". */
+  wants(_task: Task): string {
+    return "";
+  }
+}
+
+/** Put the first waiter back in the run queue. Context: atomic. Linux: wake_up() on an exclusive waiter. */
+export function wakeUp(channel: WaitChannel): void {
+  const task = channel.waiters.shift();
+  if (task !== undefined) task.world.makeRunnable(task);
+}
+
+/** Put every waiter back in the run queue. Context: atomic. Linux: wake_up_all() */
+export function wakeUpAll(channel: WaitChannel): void {
+  for (const task of channel.waiters) task.world.makeRunnable(task);
+  channel.waiters.length = 0;
+}
+
+/** A condition that somebody sets once: a completion, a finished I/O. Linux: struct completion */
+export class Completion extends WaitChannel {
+  #done = false;
+
+  override isReady(): boolean {
+    return this.#done;
+  }
+
+  /** Context: atomic. Linux: complete_all() */
+  complete(): void {
+    this.#done = true;
+    wakeUpAll(this);
+  }
+}

@@ -1,0 +1,307 @@
+// One world: its tasks, its clock, its choices, its trace. A broken and a fixed world run side by side in
+// one process because nothing of the model lives outside a World.
+//
+// The run loop below owns every next() of every task body. Tasks never run at the same time; between two
+// yields a task is alone. Time is simulated, in microseconds, and passes only when no task can run.
+
+import FlatQueue from "flatqueue";
+import { KernelBug } from "../bug.ts";
+import { Lockdep } from "../locking/lockdep.ts";
+import type { Tracer } from "../trace/ring.ts";
+import type { AccessLog } from "./access-log.ts";
+import { type Chooser, FifoChooser, STOP } from "./chooser.ts";
+import { formatSchedule, type Schedule } from "./schedule.ts";
+import { Task, type TaskBody } from "./task.ts";
+import { Livelock, type Verdict } from "./verdict.ts";
+import { WaitChannel } from "./wait.ts";
+
+export interface WorldOptions {
+  /** Who decides; first come, first served by default. */
+  readonly chooser?: Chooser;
+  /** Where events go; nowhere by default. */
+  readonly trace?: Tracer | null;
+  /** Check the order in which lock classes are taken; off by default. */
+  readonly lockdep?: boolean;
+  /** Steps after which a run ends with the verdict "limit"; 20 million by default. */
+  readonly maxSteps?: number;
+}
+
+export interface RunResult {
+  readonly verdict: Verdict;
+  /** How often a task was resumed. */
+  readonly steps: number;
+}
+
+export class World {
+  readonly chooser: Chooser;
+  /** Do tasks stop at every scheduling point? Then hot paths must not take their shortcuts. */
+  readonly preemptible: boolean;
+  readonly trace: Tracer | null;
+  readonly lockdep: Lockdep | null;
+  readonly maxSteps: number;
+  /** Set by whoever explores schedules, before the first task starts. */
+  accesses: AccessLog | null = null;
+  /** Simulated time in microseconds. */
+  now = 0;
+  /** The task that is running or ran last. For reports; the model passes tasks as arguments. */
+  current: Task | null = null;
+
+  #steps = 0;
+  #lastPid = 0;
+  #lastId = 0;
+  #lastTimer = 0;
+  #lastTicket = 0;
+  /** Live tasks that are not daemons: when none is left, the run is complete. */
+  #regular = 0;
+  readonly #live: Task[] = [];
+  readonly #runnable: Task[] = [];
+  /** Runnable tasks, oldest at #queueHead; slots before it are spent. */
+  #queue: Task[] = [];
+  #queueHead = 0;
+  readonly #timers = new FlatQueue<() => void>();
+  readonly #decisions: number[] = [];
+
+  constructor(options: WorldOptions = {}) {
+    this.chooser = options.chooser ?? new FifoChooser();
+    this.preemptible = this.chooser.preemptive;
+    this.trace = options.trace ?? null;
+    this.lockdep = options.lockdep === true ? new Lockdep() : null;
+    this.maxSteps = options.maxSteps ?? 20_000_000;
+  }
+
+  /** A number for a lock, a page or anything else that traces and access logs name. */
+  newId(): number {
+    return ++this.#lastId;
+  }
+
+  newPid(): number {
+    return ++this.#lastPid;
+  }
+
+  /** The tasks that have not returned, by the order in which they started. */
+  get live(): readonly Task[] {
+    return this.#live;
+  }
+
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** Create a task and let it run `body` once the run loop comes to it. Context: atomic. */
+  spawn(comm: string, body: (task: Task) => TaskBody, options: { readonly daemon?: boolean } = {}): Task {
+    const task = new Task(this, this.newPid(), comm, options.daemon);
+    this.start(task, body(task));
+    return task;
+  }
+
+  /** Let an existing task run `body`. Context: atomic. */
+  start(task: Task, body: TaskBody): void {
+    if (task.alive) throw new TypeError(`task ${task.comm} (pid ${task.pid}) is already running`);
+    task.body = body;
+    this.#live.push(task);
+    if (!task.daemon) this.#regular++;
+    this.makeRunnable(task);
+  }
+
+  /** Put a task in the run queue; whether it can go on is asked when its turn comes. Context: atomic. */
+  makeRunnable(task: Task): void {
+    if (!this.preemptible) this.#queue.push(task);
+  }
+
+  /** Call `expire` when `delay` microseconds of simulated time have passed. Context: atomic. */
+  after(delay: number, expire: () => void): void {
+    // One number orders by time and then by age: 2^20 timers may share an instant.
+    this.#timers.push(expire, (this.now + delay) * 0x100000 + (this.#lastTimer++ % 0x100000));
+  }
+
+  /**
+   * Settle a choice of the environment. Context: atomic.
+   *
+   * Returns: a number below `count`; 0 is "nothing special happens".
+   */
+  choose(choice: string, count: number): number {
+    if (count < 2) return 0;
+    const picked = this.chooser.choose(choice, count);
+    if (!(Number.isInteger(picked) && picked >= 0 && picked < count)) {
+      throw new RangeError(`chooser picked ${picked} of ${count} for "${choice}"`);
+    }
+    this.#decisions.push(picked);
+    return picked;
+  }
+
+  /** The decisions of this run so far. */
+  get schedule(): Schedule {
+    return { preemptive: this.preemptible, decisions: this.#decisions };
+  }
+
+  /** The decisions of this run so far, as a string that replays it. */
+  get scheduleString(): string {
+    return formatSchedule(this.schedule);
+  }
+
+  /**
+   * Run until every task that is not a daemon has returned, or until the run ends otherwise.
+   *
+   * After any verdict but "completed" the world keeps its locks and queues as they were: it is for
+   * reading, not for running on. May be called again after "completed", with new tasks.
+   */
+  run(): RunResult {
+    const start = this.#steps;
+    const verdict = this.#runToVerdict();
+    return { verdict, steps: this.#steps - start };
+  }
+
+  /**
+   * Run one body to its end on behalf of `task` and return its value: the way to call a system call
+   * like a function. Daemons and timers run while it sleeps.
+   *
+   * Throws: RunError when the run ends in any verdict but "completed".
+   */
+  runSync<T>(task: Task, body: Generator<TaskBody extends Generator<infer Y> ? Y : never, T, void>): T {
+    if (!this.preemptible) {
+      // The common case never sleeps, and then needs no run queue.
+      try {
+        const first = body.next();
+        if (first.done === true) {
+          if (this.#queueHead < this.#queue.length) this.run();
+          return first.value;
+        }
+        task.sleepingOn = first.value;
+      } catch (error) {
+        throw new RunError(verdictOf(error, task));
+      }
+    }
+    this.start(task, body);
+    const { verdict } = this.run();
+    if (verdict.kind !== "completed") throw new RunError(verdict);
+    return task.result as T;
+  }
+
+  #runToVerdict(): Verdict {
+    let task: Task | null = null;
+    try {
+      for (;;) {
+        task = this.preemptible ? this.#pick() : this.#shift();
+        if (task === null) {
+          const verdict = this.#idle();
+          if (verdict !== null) return verdict;
+          continue;
+        }
+        if (this.#steps >= this.maxSteps) return { kind: "limit", limit: `${this.maxSteps} steps` };
+        this.#resume(task);
+      }
+    } catch (error) {
+      return verdictOf(error, task);
+    }
+  }
+
+  #resume(task: Task): void {
+    this.#steps++;
+    if (this.current !== task) {
+      if (this.current !== null) this.trace?.emit(this.current, "sched_switch", task.pid);
+      this.current = task;
+    }
+    this.accesses?.beginStep(task);
+    task.sleepingOn = null;
+    const step = (task.body as TaskBody).next();
+    if (step.done === true) {
+      task.body = null;
+      task.result = step.value;
+      this.#live.splice(this.#live.indexOf(task), 1);
+      if (!task.daemon) this.#regular--;
+      this.trace?.emit(task, "sched_process_exit");
+      return;
+    }
+    task.sleepingOn = step.value;
+    if (this.preemptible) return;
+    if (step.value.isReady(task)) this.#queue.push(task);
+    else this.#park(task, step.value);
+  }
+
+  /** Cooperative: the oldest runnable task; those whose condition no longer holds go back to sleep. */
+  #shift(): Task | null {
+    while (this.#queueHead < this.#queue.length) {
+      const task = this.#queue[this.#queueHead++];
+      if (this.#queueHead > 1024 && this.#queueHead * 2 > this.#queue.length) {
+        this.#queue = this.#queue.slice(this.#queueHead);
+        this.#queueHead = 0;
+      }
+      if (task.sleepingOn === null || task.sleepingOn.isReady(task)) {
+        task.ticket = 0;
+        return task;
+      }
+      this.#park(task, task.sleepingOn);
+    }
+    this.#queue.length = 0;
+    this.#queueHead = 0;
+    return null;
+  }
+
+  /** A sleeper keeps its place: one that was woken in vain goes before those who came later. */
+  #park(task: Task, channel: WaitChannel | { isReady(task: Task): boolean }): void {
+    if (!(channel instanceof WaitChannel)) return;
+    if (task.ticket === 0) {
+      task.ticket = ++this.#lastTicket;
+      channel.waiters.push(task);
+      return;
+    }
+    const later = channel.waiters.findIndex((other) => other.ticket > task.ticket);
+    channel.waiters.splice(later < 0 ? channel.waiters.length : later, 0, task);
+  }
+
+  /** Preemptive: whoever the chooser picks among all that can run. */
+  #pick(): Task | null {
+    if (this.#regular === 0) return null;
+    const runnable = this.#runnable;
+    const last = this.current;
+    runnable.length = 0;
+    if (last !== null && last.body !== null && isRunnable(last)) runnable.push(last);
+    for (const task of this.#live) if (task !== last && isRunnable(task)) runnable.push(task);
+    if (runnable.length < 2) return runnable.length === 0 ? null : runnable[0];
+    const picked = this.chooser.pickTask(runnable);
+    if (picked === STOP) throw ABANDONED;
+    if (!(Number.isInteger(picked) && picked >= 0 && picked < runnable.length)) {
+      throw new RangeError(`chooser picked task ${picked} of ${runnable.length}`);
+    }
+    this.#decisions.push(picked);
+    return runnable[picked];
+  }
+
+  /** Nobody can run: let time pass, or find out why. Returns: the verdict, or null to go on. */
+  #idle(): Verdict | null {
+    if (this.#regular === 0) return { kind: "completed" };
+    const expire = this.#timers.peek();
+    if (expire === undefined) return { kind: "deadlock", blocked: this.#live.filter((task) => !task.daemon) };
+    this.now = Math.floor((this.#timers.peekValue() as number) / 0x100000);
+    this.#timers.pop();
+    expire();
+    return null;
+  }
+}
+
+function isRunnable(task: Task): boolean {
+  return task.sleepingOn === null || task.sleepingOn.isReady(task);
+}
+
+const ABANDONED = new Error("abandoned by the chooser");
+
+/** The verdict that an error thrown by a task means; other errors are ours and go on to the caller. */
+function verdictOf(error: unknown, task: Task | null): Verdict {
+  if (error === ABANDONED) return { kind: "limit", limit: "abandoned by the chooser" };
+  if (task !== null && error instanceof KernelBug) return { kind: "bug", task, bug: error };
+  if (task !== null && error instanceof Livelock) {
+    return { kind: "livelock", task, loop: error.loop, state: error.state };
+  }
+  throw error;
+}
+
+/** A synchronous call could not return because its run ended otherwise: deadlock, bug, livelock or limit. */
+export class RunError extends Error {
+  readonly verdict: Verdict;
+
+  constructor(verdict: Verdict) {
+    super(verdict.kind === "bug" ? verdict.bug.message : `the call did not return: ${verdict.kind}`);
+    this.name = "RunError";
+    this.verdict = verdict;
+  }
+}

@@ -1,0 +1,12 @@
+// The one build configuration: every package's tsup.config.ts re-exports it.
+import { defineConfig } from "tsup";
+
+export default defineConfig({
+  entry: ["src/index.ts"],
+  format: ["esm"],
+  target: "node20",
+  sourcemap: true,
+  clean: true,
+  // tsup adds `baseUrl` for its declaration build, which TypeScript 6 reports as deprecated.
+  dts: { compilerOptions: { ignoreDeprecations: "6.0" } },
+});
