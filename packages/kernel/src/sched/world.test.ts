@@ -104,6 +104,22 @@ describe("schedules", () => {
   });
 });
 
+describe("choices of the environment", () => {
+  const always: Chooser = { preemptive: false, pickTask: () => 0, choose: (_choice, count) => count - 1 };
+
+  test("without a budget nothing happens and nobody is asked; with one, as often as it says", () => {
+    const world = new World({ chooser: always, environment: { evict: 2 } });
+    expect([1, 2, 3].map(() => world.choose("evict", 2))).toEqual([1, 1, 0]);
+    expect(world.choose("alloc-fail", 2)).toBe(0);
+    expect(world.scheduleString).toBe("c1x2");
+  });
+
+  test("a chooser that picks outside the possibilities is an error", () => {
+    const world = new World({ chooser: { ...always, choose: () => 2 }, environment: { evict: 1 } });
+    expect(() => world.choose("evict", 2)).toThrow('chooser picked 2 of 2 for "evict"');
+  });
+});
+
 describe("verdicts", () => {
   test("deadlock: the ring is drawn, with locks held and wanted and the call chains", () => {
     const world = new World();

@@ -22,6 +22,11 @@ export interface WorldOptions {
   readonly trace?: Tracer | null;
   /** Check the order in which lock classes are taken; off by default. */
   readonly lockdep?: boolean;
+  /**
+   * Budgets of the environment's choices, by name: how often each may turn out other than 0 in this run.
+   * A choice without a budget is always 0, is not asked and is not part of the schedule.
+   */
+  readonly environment?: Readonly<Record<string, number>>;
   /** Steps after which a run ends with the verdict "limit"; 20 million by default. */
   readonly maxSteps?: number;
 }
@@ -60,6 +65,7 @@ export class World {
   #queueHead = 0;
   readonly #timers = new FlatQueue<() => void>();
   readonly #decisions: number[] = [];
+  readonly #budgets: Map<string, number>;
 
   constructor(options: WorldOptions = {}) {
     this.chooser = options.chooser ?? new FifoChooser();
@@ -67,6 +73,7 @@ export class World {
     this.trace = options.trace ?? null;
     this.lockdep = options.lockdep === true ? new Lockdep() : null;
     this.maxSteps = options.maxSteps ?? 20_000_000;
+    this.#budgets = new Map(Object.entries(options.environment ?? {}));
   }
 
   /** A number for a lock, a page or anything else that traces and access logs name. */
@@ -115,17 +122,20 @@ export class World {
   }
 
   /**
-   * Settle a choice of the environment. Context: atomic.
+   * Settle a choice of the environment: does reclaim take this page now, does this allocation fail.
    *
+   * Context: atomic.
    * Returns: a number below `count`; 0 is "nothing special happens".
    */
   choose(choice: string, count: number): number {
-    if (count < 2) return 0;
+    const budget = this.#budgets.get(choice) ?? 0;
+    if (budget <= 0 || count < 2) return 0;
     const picked = this.chooser.choose(choice, count);
     if (!(Number.isInteger(picked) && picked >= 0 && picked < count)) {
       throw new RangeError(`chooser picked ${picked} of ${count} for "${choice}"`);
     }
     this.#decisions.push(picked);
+    if (picked !== 0) this.#budgets.set(choice, budget - 1);
     return picked;
   }
 
