@@ -1,7 +1,7 @@
 // The one build configuration: every package's tsup.config.ts re-exports it.
-import { defineConfig } from "tsup";
+import type { Options } from "tsup";
 
-export default defineConfig({
+const options: Options = {
   entry: ["src/index.ts"],
   format: ["esm"],
   target: "node20",
@@ -9,4 +9,6 @@ export default defineConfig({
   clean: true,
   // tsup adds `baseUrl` for its declaration build, which TypeScript 6 reports as deprecated.
   dts: { compilerOptions: { ignoreDeprecations: "6.0" } },
-});
+};
+
+export default options;

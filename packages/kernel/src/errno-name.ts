@@ -22,6 +22,13 @@ export function isErr(result: number): result is Errno {
   return result < 0;
 }
 
+/**
+ * Drop an errno or a count of bytes not done, and say why that is right.
+ *
+ * tools/check-calls.mjs finds results that are dropped without it.
+ */
+export function ignoreResult(_result: number, _why: string): void {}
+
 /** "EFAULT" for 14 and for -14; "E4711" for a number that has no name. */
 export function errnoName(code: number): string {
   const positive = Math.abs(code);

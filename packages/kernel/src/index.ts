@@ -8,7 +8,7 @@
 export { bugOn, KernelBug } from "./bug.ts";
 export { checkInstance, checkInteger } from "./check-args.ts";
 export * from "./errno.ts";
-export { ERRNO, err, errnoName, isErr } from "./errno-name.ts";
+export { ERRNO, err, errnoName, ignoreResult, isErr } from "./errno-name.ts";
 export { Lock, lockAcquired, lockReleased } from "./locking/lock.ts";
 export { type LockCycle, Lockdep, type LockEdge, MAY_FAULT } from "./locking/lockdep.ts";
 export { Mutex, mutexLock, mutexTrylock, mutexUnlock } from "./locking/mutex.ts";
