@@ -16,3 +16,9 @@ export interface AccessLog {
   /** A lock was let go. Alone it conflicts with nothing: it only lets others take the lock. */
   release(lock: number): void;
 }
+
+/** The number of one part of an object: page 3 of a mapping, one entry of a page table. */
+export function partOf(object: number, part: number): number {
+  // Parts are below 2^36 and objects are few: the result stays a whole number below 2^53.
+  return object * 0x1000000000 + part;
+}

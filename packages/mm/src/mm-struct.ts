@@ -1,0 +1,61 @@
+// struct mm_struct: one address space. Threads share one; each UserTask points to its own.
+
+import { partOf, RwSemaphore, type World } from "@faultline/kernel";
+import type { PhysMem } from "./physmem.ts";
+import { RadixTree } from "./radix-tree.ts";
+import type { MmRevision } from "./revision.ts";
+import { VmaTree } from "./vma-tree.ts";
+
+/** User addresses end here: 47 bits, less the page that x86-64 keeps free (TASK_SIZE_MAX). */
+export const TASK_SIZE: number = 2 ** 47 - 4096;
+/** Where top-down placement begins: below the stack and its gap. */
+export const MMAP_BASE: number = 0x7ffff7fff000;
+/** Unmapped pages that a growing stack keeps below it. */
+export const STACK_GUARD_GAP: number = 256 * 4096;
+
+export interface MmLimits {
+  /** Most areas one address space may have (vm.max_map_count). */
+  readonly maxMapCount: number;
+  /** Most bytes of address space (RLIMIT_AS). */
+  readonly addressSpace: number;
+  /** Most bytes a stack may grow to (RLIMIT_STACK). */
+  readonly stack: number;
+  /** Lowest address that may be mapped (vm.mmap_min_addr). */
+  readonly mmapMinAddr: number;
+}
+
+export const DEFAULT_LIMITS: MmLimits = {
+  maxMapCount: 65530,
+  addressSpace: Number.POSITIVE_INFINITY,
+  stack: 8 * 1024 * 1024,
+  mmapMinAddr: 65536,
+};
+
+export class MmStruct {
+  readonly world: World;
+  readonly mem: PhysMem;
+  readonly revision: MmRevision;
+  readonly limits: MmLimits;
+  /** User page number -> page table entry. */
+  readonly pgd: RadixTree = new RadixTree();
+  readonly vmas: VmaTree = new VmaTree();
+  /** Protects the areas; held for reading while a fault is handled. Linux: mmap_lock */
+  readonly mmapLock: RwSemaphore;
+  /** Bytes mapped by all areas. */
+  totalVm = 0;
+  readonly #id: number;
+
+  constructor(mem: PhysMem, revision: MmRevision, limits: Partial<MmLimits> = {}) {
+    this.world = mem.world;
+    this.mem = mem;
+    this.revision = revision;
+    this.limits = { ...DEFAULT_LIMITS, ...limits };
+    this.mmapLock = new RwSemaphore(mem.world, "mmap_lock");
+    this.#id = mem.world.newId();
+  }
+
+  /** What the access log calls the page table entry of a user page. */
+  entryId(vpn: number): number {
+    return partOf(this.#id, vpn);
+  }
+}

@@ -1,0 +1,171 @@
+// Physical memory: one buffer, cut into frames, and `struct page` as arrays indexed by frame number.
+//
+// Everything that a copy moves lives in this one buffer, so that a copy between frames is one copyWithin.
+// 30 bytes of bookkeeping a frame. Frame 0 is never handed out: 0 means "no page".
+
+import { bugOn, checkInteger, PAGE_SIZE, type Pfn, partOf, pfn as toPfn, type World } from "@faultline/kernel";
+import type { AddressSpace } from "./address-space.ts";
+import type { LruList } from "./lru.ts";
+import { forgetSleepers, type PageBit } from "./page-lock.ts";
+
+// Page flags (include/linux/page-flags.h), in PhysMem.flags.
+export const PG_LOCKED: number = 1 << 0;
+export const PG_REFERENCED: number = 1 << 1;
+export const PG_UPTODATE: number = 1 << 2;
+export const PG_DIRTY: number = 1 << 3;
+export const PG_LRU: number = 1 << 4;
+export const PG_ACTIVE: number = 1 << 5;
+export const PG_WRITEBACK: number = 1 << 6;
+export const PG_READAHEAD: number = 1 << 7;
+export const PG_ANON: number = 1 << 8;
+export const PG_RESERVED: number = 1 << 9;
+export const PG_ERROR: number = 1 << 10;
+/** Somebody slept until the page was unlocked or written back; others may. */
+export const PG_WAITERS: number = 1 << 11;
+
+/** Frames the machine may have at most: page table entries keep 20 bits for the frame number. */
+const MAX_FRAMES = 1 << 20;
+
+export class PhysMem {
+  readonly world: World;
+  /** Number of frames, the reserved ones included. */
+  readonly frames: number;
+  readonly u8: Uint8Array;
+  /** The zero page, mapped read-only wherever anonymous memory is read before it is written. */
+  readonly zeroPfn: Pfn;
+  /** References a frame: 1 for its owner, 1 for the page cache, 1 for each page table entry. 0 = free. */
+  readonly refcount: Int32Array;
+  /** Page table entries that map the frame. */
+  readonly mapcount: Int32Array;
+  readonly flags: Uint16Array;
+  /** Page number within its mapping; for anonymous pages unused. */
+  readonly index: Uint32Array;
+  /** Slot of its mapping in `mappings`; 0 = none. */
+  readonly mappingSlot: Int32Array;
+  /** Pid of the task that locked the page (PG_LOCKED); 0 while it is locked for I/O. For reports. */
+  readonly lockOwner: Int32Array;
+  /** LRU links; for free frames, lruNext links the free list. */
+  readonly lruNext: Int32Array;
+  readonly lruPrev: Int32Array;
+  readonly active: LruList = { head: 0, length: 0 };
+  readonly inactive: LruList = { head: 0, length: 0 };
+  /** Mappings that own pages, by slot; slot 0 is unused. */
+  readonly mappings: (AddressSpace | null)[] = [null];
+  /** Granules that no access may touch, by frame; null when there are none. Kept by poison.ts. */
+  poison: Map<number, Uint8Array> | null = null;
+  /** Who sleeps until a page is unlocked or written back; kept by page-lock.ts. */
+  readonly pageWaiters: Map<number, PageBit> = new Map();
+
+  /** Frames from here on have never been used: they are still zero. */
+  #untouched: number;
+  #freeHead = 0;
+  #free: number;
+  readonly #id: number;
+  readonly #freeSlots: number[] = [];
+
+  /** `size`: bytes of memory, whole pages. Memory that is never used costs the host nothing. */
+  constructor(world: World, size: number) {
+    checkInteger(size, "memory size", 4 * PAGE_SIZE, MAX_FRAMES * PAGE_SIZE);
+    if (size % PAGE_SIZE !== 0) throw new RangeError(`memory size must be a multiple of ${PAGE_SIZE}, not ${size}`);
+    this.world = world;
+    this.#id = world.newId();
+    this.frames = size / PAGE_SIZE;
+    this.u8 = new Uint8Array(size);
+    this.refcount = new Int32Array(this.frames);
+    this.mapcount = new Int32Array(this.frames);
+    this.flags = new Uint16Array(this.frames);
+    this.index = new Uint32Array(this.frames);
+    this.mappingSlot = new Int32Array(this.frames);
+    this.lockOwner = new Int32Array(this.frames);
+    this.lruNext = new Int32Array(this.frames);
+    this.lruPrev = new Int32Array(this.frames);
+    this.zeroPfn = toPfn(1);
+    for (const reserved of [0, 1]) {
+      this.refcount[reserved] = 1;
+      this.flags[reserved] = PG_RESERVED | PG_UPTODATE;
+    }
+    this.#untouched = 2;
+    this.#free = this.frames - 2;
+  }
+
+  /** Frames that can still be allocated without reclaim. */
+  get freePages(): number {
+    return this.#free;
+  }
+
+  /**
+   * Take a frame, zeroed or with whatever it held before, with one reference.
+   *
+   * Context: atomic. Does not reclaim: see vmscan.ts.
+   * Returns: 0 when memory is exhausted, or when the environment lets this allocation fail.
+   * Linux: alloc_page()
+   */
+  tryAllocPage(zero: boolean): Pfn {
+    if (this.#free === 0 || this.world.choose("alloc-fail", 2) === 1) return toPfn(0);
+    this.#free--;
+    let frame = this.#freeHead;
+    if (frame !== 0) {
+      this.#freeHead = this.lruNext[frame];
+      this.lruNext[frame] = 0;
+      if (zero) this.u8.fill(0, frame * PAGE_SIZE, (frame + 1) * PAGE_SIZE);
+    } else {
+      frame = this.#untouched++;
+    }
+    this.refcount[frame] = 1;
+    return toPfn(frame);
+  }
+
+  /** What the access log calls a page. */
+  pageId(frame: Pfn): number {
+    return partOf(this.#id, frame);
+  }
+
+  /** Give a slot to a mapping that begins to own pages. */
+  addMapping(mapping: AddressSpace): number {
+    const slot = this.#freeSlots.pop() ?? this.mappings.length;
+    this.mappings[slot] = mapping;
+    return slot;
+  }
+
+  removeMapping(slot: number): void {
+    this.mappings[slot] = null;
+    this.#freeSlots.push(slot);
+  }
+
+  /** The last reference is gone. Called by putPage. */
+  freePage(frame: Pfn): void {
+    bugOn((this.flags[frame] & (PG_LOCKED | PG_WRITEBACK | PG_LRU | PG_RESERVED)) !== 0, "freed page is in use");
+    bugOn(this.mapcount[frame] !== 0, "freed page is mapped");
+    if ((this.flags[frame] & PG_WAITERS) !== 0) forgetSleepers(this, frame);
+    this.flags[frame] = 0;
+    this.mappingSlot[frame] = 0;
+    this.lruNext[frame] = this.#freeHead;
+    this.#freeHead = frame;
+    this.#free++;
+  }
+}
+
+/** First byte of a frame in PhysMem.u8. Frames times page size stay below 2^32. */
+export function pageAddress(frame: Pfn): number {
+  return frame * PAGE_SIZE;
+}
+
+/** The frame that holds a physical address. */
+export function pageOf(physical: number): Pfn {
+  return Math.floor(physical / PAGE_SIZE) as Pfn;
+}
+
+/** Take one more reference. Context: atomic. Linux: get_page() */
+export function getPage(mem: PhysMem, frame: Pfn): void {
+  mem.refcount[frame]++;
+}
+
+/** Drop a reference; the last one frees the frame. Context: atomic. Linux: put_page() */
+export function putPage(mem: PhysMem, frame: Pfn): void {
+  bugOn(mem.refcount[frame] <= 0, "put_page of a free page");
+  if (--mem.refcount[frame] === 0) mem.freePage(frame);
+}
+
+export function pageMapping(mem: PhysMem, frame: Pfn): AddressSpace | null {
+  return mem.mappings[mem.mappingSlot[frame]];
+}

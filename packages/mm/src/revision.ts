@@ -1,0 +1,65 @@
+// What differs between kernel versions in user memory. A revision is data: an address space carries one,
+// and code asks it, so that worlds of different versions run side by side.
+
+/** How `fault_in_safe_writeable` walks and what it reports; see gup.ts. */
+export type SafeWriteableRule =
+  /** 5.16, 5.17: get_user_pages, area by area; gaps and raw memory are skipped and counted as done. */
+  | "get-user-pages"
+  /** 5.18 to 6.14: fixup_user_fault page by page; any progress is reported as complete. */
+  | "fixup-any"
+  /** 6.15 on: fixup_user_fault page by page; the bytes that are missing are reported. */
+  | "fixup";
+
+export interface MmRevision {
+  readonly name: string;
+  readonly faultInSafeWriteable: SafeWriteableRule;
+  /** fault_in_readable and _writeable check the whole range with access_ok first, and probe nothing if it fails. */
+  readonly faultInChecksRange: boolean;
+  /** get_user_pages and fixup_user_fault may grow a stack area down; since 6.5 only the CPU's own faults do. */
+  readonly gupGrowsStack: boolean;
+  /** What a store to a shared page returns when it let go of mmap_lock to throttle: COMPLETED, or RETRY before 6.0. */
+  readonly dirtySharedFaultCompletes: boolean;
+  /** Write faults that reuse or copy a page report VM_FAULT_WRITE: until 6.1. */
+  readonly reportsWrite: boolean;
+  /** madvise knows POPULATE_READ and POPULATE_WRITE: since 5.14. */
+  readonly madvPopulate: boolean;
+  /** madvise's POPULATE walks area by area, and goes on behind a gap: until 6.8. */
+  readonly populateByArea: boolean;
+  /** A user copy that faults tries the failing byte once more before it gives up: x86's copy routines until 6.3. */
+  readonly copyRetriesFault: boolean;
+}
+
+/** Today's rules; older revisions are this with changes. */
+export const MM_LATEST: MmRevision = {
+  name: "7.2",
+  faultInSafeWriteable: "fixup",
+  faultInChecksRange: true,
+  gupGrowsStack: false,
+  dirtySharedFaultCompletes: true,
+  reportsWrite: false,
+  madvPopulate: true,
+  populateByArea: false,
+  copyRetriesFault: false,
+};
+
+export const MM_6_12: MmRevision = { ...MM_LATEST, name: "6.12", faultInSafeWriteable: "fixup-any" };
+
+export const MM_6_1: MmRevision = {
+  ...MM_6_12,
+  name: "6.1",
+  gupGrowsStack: true,
+  reportsWrite: true,
+  populateByArea: true,
+  copyRetriesFault: true,
+};
+
+export const MM_5_18: MmRevision = {
+  ...MM_6_1,
+  name: "5.18",
+  faultInChecksRange: false,
+  dirtySharedFaultCompletes: false,
+};
+
+export const MM_5_16: MmRevision = { ...MM_5_18, name: "5.16", faultInSafeWriteable: "get-user-pages" };
+
+export const MM_5_10: MmRevision = { ...MM_5_16, name: "5.10", madvPopulate: false };
