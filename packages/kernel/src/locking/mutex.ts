@@ -2,7 +2,7 @@
 // lock is free takes it, even when others were woken for it.
 
 import { bugOn } from "../bug.ts";
-import { type MaySleep, PREEMPT } from "../sched/context.ts";
+import type { MaySleep } from "../sched/context.ts";
 import type { Task } from "../sched/task.ts";
 import { wakeUp } from "../sched/wait.ts";
 import type { World } from "../sched/world.ts";
@@ -13,11 +13,15 @@ export class Mutex extends Lock {
   owner: Task | null = null;
 
   constructor(world: World, lockClass: string, label: string = lockClass) {
-    super(world.newId(), lockClass, label);
+    super(world.newId(label), lockClass, label);
   }
 
   override isReady(): boolean {
     return this.owner === null;
+  }
+
+  override get contended(): number {
+    return this.id;
   }
 
   override holders(): readonly Task[] {
@@ -32,16 +36,26 @@ export class Mutex extends Lock {
  * Linux: mutex_trylock()
  */
 export function mutexTrylock(task: Task, mutex: Mutex): boolean {
-  if (mutex.owner !== null) return false;
+  if (mutex.owner !== null) {
+    // Failing is an event: it told the task that the mutex was held.
+    task.world.accesses?.read(mutex.id);
+    return false;
+  }
   mutex.owner = task;
   task.world.accesses?.acquire(mutex.id, true);
   lockAcquired(task, mutex, "");
   return true;
 }
 
-/** Take the mutex. Context: sleeps. Linux: mutex_lock() */
+/**
+ * Take the mutex.
+ *
+ * Context: sleeps.
+ * Linux:   mutex_lock()
+ */
 export function* mutexLock(task: Task, mutex: Mutex): MaySleep<void> {
-  if (task.world.preemptible) yield PREEMPT;
+  // The scheduling point is the mutex itself: a task is not resumed only to find that it has to wait.
+  if (task.world.preemptible) yield mutex;
   while (!mutex.isReady()) yield mutex;
   mutexTrylock(task, mutex);
 }

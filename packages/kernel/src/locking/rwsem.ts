@@ -22,7 +22,7 @@ export class RwSemaphore extends Lock {
   readonly queue: Waiter[] = [];
 
   constructor(world: World, lockClass: string, label: string = lockClass) {
-    super(world.newId(), lockClass, label);
+    super(world.newId(label), lockClass, label);
   }
 
   /** Ready when all who came before have had their turn and the lock allows it. */
@@ -58,14 +58,14 @@ export class RwSemaphore extends Lock {
 
 /** Take it for reading if nobody writes or waits. Context: atomic. Linux: down_read_trylock() */
 export function downReadTrylock(task: Task, sem: RwSemaphore): boolean {
-  if (sem.writer !== null || sem.queue.length > 0) return false;
+  if (sem.writer !== null || sem.queue.length > 0) return refused(task, sem);
   takeRead(task, sem);
   return true;
 }
 
 /** Take it for writing if it is free. Context: atomic. Linux: down_write_trylock() */
 export function downWriteTrylock(task: Task, sem: RwSemaphore): boolean {
-  if (!sem.isFree() || sem.queue.length > 0) return false;
+  if (!sem.isFree() || sem.queue.length > 0) return refused(task, sem);
   takeWrite(task, sem);
   return true;
 }
@@ -115,8 +115,16 @@ function* waitInLine(task: Task, sem: RwSemaphore, write: boolean): MaySleep<voi
   task.world.trace?.emit(task, "lock_contended", sem.id, write ? 1 : 0);
   while (!sem.isReady(task)) yield sem;
   sem.queue.splice(sem.queue.indexOf(waiter), 1);
+  // Leaving it does too: whoever comes next may find nobody in line.
+  task.world.accesses?.write(sem.id);
   // Those behind may go on too: readers next to this reader.
   wakeUpAll(sem);
+}
+
+/** Failing is an event: it told the task that somebody holds the lock or waits for it. */
+function refused(task: Task, sem: RwSemaphore): false {
+  task.world.accesses?.read(sem.id);
+  return false;
 }
 
 function takeRead(task: Task, sem: RwSemaphore): void {

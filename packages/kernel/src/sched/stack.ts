@@ -9,9 +9,9 @@ import type { Task } from "./task.ts";
 import { WaitChannel } from "./wait.ts";
 
 /** Frames that belong to the run loop and not to the kernel it models. */
-const MACHINERY = new Set(["resume", "next", "is_ready"]);
+const MACHINERY = new Set(["next", "is_ready"]);
 /** Below these frames there is no task: they end the chain. */
-const BOTTOM = new Set(["run_to_verdict", "run_sync", "sleeping_frames"]);
+const BOTTOM = new Set(["resume", "run_to_verdict", "run_sync", "sleeping_frames"]);
 
 /** Functions on the JavaScript stack, innermost first, under their kernel names. */
 export function kernelFrames(skip: (...args: never[]) => unknown = kernelFrames): string[] {

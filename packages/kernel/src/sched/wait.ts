@@ -19,6 +19,14 @@ export abstract class WaitChannel {
   /** May this task go on? Called by the run loop and by the sleeper itself; must not change anything. */
   abstract isReady(task: Task): boolean;
 
+  /**
+   * The lock that a task which goes on from here takes at once, in a race with whoever comes for it; as access
+   * logs number it, 0 for none. A lock with a waiting line has none: there the race is for a place in the line.
+   */
+  get contended(): number {
+    return 0;
+  }
+
   /** The tasks that must act before `task` can go on, for the wait-for graph. */
   holders(_task: Task): readonly Task[] {
     return [];

@@ -20,8 +20,8 @@ export interface WorldOptions {
   readonly chooser?: Chooser;
   /** Where events go; nowhere by default. */
   readonly trace?: Tracer | null;
-  /** Check the order in which lock classes are taken; off by default. */
-  readonly lockdep?: boolean;
+  /** Check the order in which lock classes are taken, here or over several worlds; off by default. */
+  readonly lockdep?: boolean | Lockdep;
   /**
    * Budgets of the environment's choices, by name: how often each may turn out other than 0 in this run.
    * A choice without a budget is always 0, is not asked and is not part of the schedule.
@@ -29,6 +29,8 @@ export interface WorldOptions {
   readonly environment?: Readonly<Record<string, number>>;
   /** Steps after which a run ends with the verdict "limit"; 20 million by default. */
   readonly maxSteps?: number;
+  /** Preemptive runs: let daemons finish what they can do before the run is complete; off by default. */
+  readonly settle?: boolean;
 }
 
 export interface RunResult {
@@ -42,8 +44,11 @@ export class World {
   /** Do tasks stop at every scheduling point? Then hot paths must not take their shortcuts. */
   readonly preemptible: boolean;
   readonly trace: Tracer | null;
+  /** Labels of the numbers that newId gave out, for whoever prints a trace; kept only while there is one. */
+  readonly labels: Map<number, string> | null;
   readonly lockdep: Lockdep | null;
   readonly maxSteps: number;
+  readonly settle: boolean;
   /** Set by whoever explores schedules, before the first task starts. */
   accesses: AccessLog | null = null;
   /** Simulated time in microseconds. */
@@ -71,18 +76,28 @@ export class World {
     this.chooser = options.chooser ?? new FifoChooser();
     this.preemptible = this.chooser.preemptive;
     this.trace = options.trace ?? null;
-    this.lockdep = options.lockdep === true ? new Lockdep() : null;
+    this.labels = this.trace === null ? null : new Map();
+    this.lockdep = options.lockdep === true ? new Lockdep() : options.lockdep || null;
     this.maxSteps = options.maxSteps ?? 20_000_000;
+    this.settle = options.settle ?? false;
     this.#budgets = new Map(Object.entries(options.environment ?? {}));
   }
 
   /** A number for a lock, a page or anything else that traces and access logs name. */
-  newId(): number {
+  newId(label?: string): number {
+    this.#number();
+    if (label !== undefined) this.labels?.set(this.#lastId + 1, label);
     return ++this.#lastId;
   }
 
   newPid(): number {
+    this.#number();
     return ++this.#lastPid;
+  }
+
+  /** Who gets which number depends on who comes first, once tasks run: the counters are an object, number 0. */
+  #number(): void {
+    if (this.current !== null) this.accesses?.write(0);
   }
 
   /** The tasks that have not returned, by the order in which they started. */
@@ -198,14 +213,19 @@ export class World {
           continue;
         }
         if (this.#steps >= this.maxSteps) return { kind: "limit", limit: `${this.maxSteps} steps` };
-        this.#resume(task);
+        this.resume(task);
       }
     } catch (error) {
       return verdictOf(error, task);
     }
   }
 
-  #resume(task: Task): void {
+  /**
+   * Run one step of a task that can go on: from where it stopped to its next yield.
+   *
+   * For whoever drives a preemptive world step by step instead of calling run(). Throws what the task throws.
+   */
+  resume(task: Task): void {
     this.#steps++;
     if (this.current !== task) {
       if (this.current !== null) this.trace?.emit(this.current, "sched_switch", task.pid);
@@ -261,7 +281,7 @@ export class World {
 
   /** Preemptive: whoever the chooser picks among all that can run. */
   #pick(): Task | null {
-    if (this.#regular === 0) return null;
+    if (this.#regular === 0 && !this.settle) return null;
     const runnable = this.#runnable;
     const last = this.current;
     runnable.length = 0;
@@ -280,12 +300,18 @@ export class World {
   /** Nobody can run: let time pass, or find out why. Returns: the verdict, or null to go on. */
   #idle(): Verdict | null {
     if (this.#regular === 0) return { kind: "completed" };
+    if (this.expireTimer()) return null;
+    return { kind: "deadlock", blocked: this.#live.filter((task) => !task.daemon) };
+  }
+
+  /** Let time pass to the next timer; for when no task can run. Returns: false when there is none. */
+  expireTimer(): boolean {
     const expire = this.#timers.peek();
-    if (expire === undefined) return { kind: "deadlock", blocked: this.#live.filter((task) => !task.daemon) };
+    if (expire === undefined) return false;
     this.now = Math.floor((this.#timers.peekValue() as number) / 0x100000);
     this.#timers.pop();
     expire();
-    return null;
+    return true;
   }
 }
 
