@@ -24,6 +24,8 @@ const { SyntaxKind } = ts;
 
 const IGNORE = 'use the result, or write ignoreResult(..., "why")';
 
+const ITERATED = "is iterated, so the run loop never sees what it waits for";
+
 const WRONG = {
   discarded: "is called, but nothing runs it",
   yielded: "is yielded as a value, but nothing runs it",
@@ -138,12 +140,32 @@ function wrongUseOf(type, position) {
     case "returned":
       return isDiscarded(position) || returnsToNobody(position.node) ? WRONG.discarded : null;
     case "iterated":
-      return yieldsToRunLoop(checker, type) ? "is iterated, so the run loop never sees what it waits for" : null;
+      return yieldsToRunLoop(checker, type) ? ITERATED : null;
     case "argument":
-      return wantsGenerator(position) ? null : "is passed as a plain value, but nothing runs it";
+      return wrongArgument(type, position);
     default:
       return WRONG[position.is];
   }
+}
+
+function wrongArgument(type, { node: call, child }) {
+  const parameter = parameterFor(call, child);
+  // What hands its argument through is judged by what becomes of its result.
+  if (parameter.own && mayHoldGenerator(checker, checker.getTypeAtLocation(call))) return null;
+  if (parameter.own || takesEverything(parameter.type)) return "is passed as a plain value, but nothing runs it";
+  const iterates = membersOf(checker, parameter.type).some((wanted) => wanted.symbol?.name === "Iterable");
+  return iterates && yieldsToRunLoop(checker, type) ? ITERATED : null;
+}
+
+/** The declared type of the parameter that an argument goes to; `own`: a type parameter of the call itself. */
+function parameterFor(call, argument) {
+  const parameters = checker.getResolvedSignature(call)?.declaration?.parameters ?? [];
+  const parameter = parameters[Math.min(call.arguments.indexOf(argument), parameters.length - 1)];
+  if (parameter === undefined) return { type: checker.getContextualType(argument) ?? checker.getAnyType(), own: false };
+  const declared = checker.getTypeAtLocation(parameter);
+  const type = parameter.dotDotDotToken === undefined ? declared : (declared.getNumberIndexType() ?? declared);
+  const own = type.isTypeParameter() && type.symbol.declarations?.some(({ parent }) => parent === parameter.parent);
+  return { type, own: own === true };
 }
 
 function isDiscarded(position) {
@@ -168,19 +190,6 @@ function returnTypeAskedFor(around) {
 
 function functionAround(node) {
   return ts.isArrowFunction(node) ? node : ts.findAncestor(node, ts.isFunctionLike);
-}
-
-/** Does the parameter that this argument goes to ask for a generator, or does it take anything? */
-function wantsGenerator({ node: call, child }) {
-  const parameters = checker.getResolvedSignature(call)?.declaration?.parameters ?? [];
-  const parameter = parameters[Math.min(call.arguments.indexOf(child), parameters.length - 1)];
-  if (parameter === undefined) return !takesEverything(checker.getContextualType(child) ?? checker.getAnyType());
-  const type = checker.getTypeAtLocation(parameter);
-  const wanted = parameter.dotDotDotToken === undefined ? type : (type.getNumberIndexType() ?? type);
-  if (!wanted.isTypeParameter()) return !takesEverything(wanted);
-  const own = wanted.symbol.declarations?.some((declaration) => declaration.parent === parameter.parent) ?? false;
-  // What hands its argument through is judged by what becomes of its result; a container's T was chosen for it.
-  return !own || mayHoldGenerator(checker, checker.getTypeAtLocation(call));
 }
 
 function isComparison({ operatorToken }) {

@@ -52,6 +52,8 @@ const cases: readonly Case[] = [
   },
   { desc: "passed as any T", code: "function f(t: Task, g: <T>(x: T) => T[][]) { g(nap(t)); }", want: "a plain value" },
   { desc: "iterated", code: "function f(t: Task) { for (const x of sleepy(t)) x.isReady(t); }", want: "is iterated" },
+  { desc: "awaited together", code: "function f(t: Task) { return Promise.all(sleepy(t)); }", want: "is iterated" },
+  { desc: "made an array", code: "function f(t: Task) { return Array.from(sleepy(t)); }", want: "is iterated" },
   { desc: "spread", code: "function f(t: Task) { return [...faulty(t)]; }", want: "is iterated" },
 
   // A generator on its way to somebody who runs it.
@@ -75,7 +77,7 @@ const cases: readonly Case[] = [
   { desc: "may be absent", code: "function f(r: Nap | null) { return r ? 1 : r === null; }" },
   {
     desc: "a generator of data",
-    code: "function f(w: World) { for (const e of w.trace!.events()) e.seq; return [...data()]; }",
+    code: "function f(w: World) { for (const e of w.trace!.events()) e.seq; return [...data(), ...Array.from(data()), ...new Set(data())]; }",
   },
 
   // A result that nobody looks at.

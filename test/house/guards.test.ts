@@ -1,6 +1,8 @@
 // Do the guards bite? One file per forbidden thing: planted, found, removed, and then the tree is clean.
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type FixtureTree, fixtureTree } from "./fixture-tree.ts";
+import { type FixtureTree, fixtureTree, root } from "./fixture-tree.ts";
 
 interface Plant {
   readonly file: string;
@@ -84,4 +86,9 @@ test("the model's sources use no clock, no chance, no asynchrony, and keep no st
     plant("kernel/src/j", "export const now = (): number => globalThis.Date.now();", "Date is a clock"),
     plant("kernel/src/k", "export const f = (): unknown => ({ at: new Date() });", "Date is a clock"),
   ]);
+});
+
+test("the files that are excused because they belong to the host exist", () => {
+  const excused = Object.keys(JSON.parse(readFileSync(join(root, "tools/host-files.json"), "utf8")));
+  expect(excused.filter((file) => !existsSync(join(root, file)))).toEqual([]);
 });

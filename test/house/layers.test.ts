@@ -31,7 +31,6 @@ const right = {
   "packages/mm/src/a.ts": 'import type { B } from "./b.ts";\nexport type A = B | 1;\n',
   "packages/mm/src/b.ts": 'import type { A } from "./a.ts";\nexport type B = A | 2;\n',
   "packages/mm/src/a.test.ts": 'import "node:os";\nimport "./index.ts";\n',
-  "packages/explore/src/worker.ts": 'import "node:worker_threads";\n',
 };
 
 const wrong: readonly { rule: string; file: string; code: string }[] = [
