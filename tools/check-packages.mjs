@@ -59,8 +59,12 @@ async function checkOne({ folder, manifest }, packed) {
   const tarball = file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength);
   const { messages, pkg } = await publint({ pack: { tarball }, strict: true });
   const problems = messages.map((message) => `${name}: ${formatMessage(message, pkg, { color: false })}`);
-  const checks = [run(name, [join(root, "node_modules/@arethetypeswrong/cli/dist/index.js"), filename, ...ATTW])];
-  if (manifest.exports !== undefined) checks.push(run(name, ["--input-type=module", "--eval", LOADS, name], folder));
+  // Who has no entry is a command: nobody imports it.
+  if (manifest.exports === undefined) return problems;
+  const checks = [
+    run(name, [join(root, "node_modules/@arethetypeswrong/cli/dist/index.js"), filename, ...ATTW]),
+    run(name, ["--input-type=module", "--eval", LOADS, name], folder),
+  ];
   return problems.concat(...(await Promise.all(checks)));
 }
 
