@@ -111,6 +111,7 @@ export {
 } from "./pte.ts";
 export { RadixTree } from "./radix-tree.ts";
 export {
+  type CopyTailRule,
   MM_5_10,
   MM_5_16,
   MM_5_18,
@@ -132,9 +133,11 @@ export {
   copyToUser,
   copyToUserInatomic,
   copyToUserNofault,
+  Direction,
   FAULTS_DISABLED,
   FAULTS_ENABLED,
   getUser,
+  moveUser,
   putUser,
   type UserAccess,
 } from "./uaccess.ts";

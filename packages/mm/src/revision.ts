@@ -10,6 +10,13 @@ export type SafeWriteableRule =
   /** 6.15 on: fixup_user_fault page by page; the bytes that are missing are reported. */
   | "fixup";
 
+/** When x86's copy routines, once a fault stays, copy on byte by byte, so that the same byte faults again. */
+export type CopyTailRule =
+  /** Until 6.3. */
+  | "always"
+  /** Since 6.4: in copies of less than 64 bytes, if it was in the middle of an 8-byte word. */
+  | "words";
+
 export interface MmRevision {
   readonly name: string;
   readonly faultInSafeWriteable: SafeWriteableRule;
@@ -25,8 +32,7 @@ export interface MmRevision {
   readonly madvPopulate: boolean;
   /** madvise's POPULATE walks area by area, and goes on behind a gap: until 6.8. */
   readonly populateByArea: boolean;
-  /** A user copy that faults tries the failing byte once more before it gives up: x86's copy routines until 6.3. */
-  readonly copyRetriesFault: boolean;
+  readonly copyTail: CopyTailRule;
 }
 
 /** Today's rules; older revisions are this with changes. */
@@ -39,7 +45,7 @@ export const MM_LATEST: MmRevision = {
   reportsWrite: false,
   madvPopulate: true,
   populateByArea: false,
-  copyRetriesFault: false,
+  copyTail: "words",
 };
 
 export const MM_6_12: MmRevision = { ...MM_LATEST, name: "6.12", faultInSafeWriteable: "fixup-any" };
@@ -50,7 +56,7 @@ export const MM_6_1: MmRevision = {
   gupGrowsStack: true,
   reportsWrite: true,
   populateByArea: true,
-  copyRetriesFault: true,
+  copyTail: "always",
 };
 
 export const MM_5_18: MmRevision = {

@@ -42,7 +42,7 @@ export function accessOk(address: number, size: number): boolean {
  * Linux:   __copy_from_user_inatomic()
  */
 export function copyFromUserInatomic(task: UserTask, to: number, from: number, size: number): Uncopied {
-  return moveUser(task, from, to, size, Direction.FromUser, 0);
+  return giveUp(task, size, moveUser(task, from, to, size, Direction.FromUser, 0), false);
 }
 
 /**
@@ -52,7 +52,7 @@ export function copyFromUserInatomic(task: UserTask, to: number, from: number, s
  * Linux:   __copy_to_user_inatomic()
  */
 export function copyToUserInatomic(task: UserTask, to: number, from: number, size: number): Uncopied {
-  return moveUser(task, to, from, size, Direction.ToUser, 0);
+  return giveUp(task, size, moveUser(task, to, from, size, Direction.ToUser, 0), true);
 }
 
 /**
@@ -121,7 +121,7 @@ function withoutFaults(task: UserTask, address: number, size: number, copy: () =
  */
 export function* getUser(task: UserTask, address: number): MayFault<number> {
   if (!accessOk(address, 1)) return err(EFAULT);
-  while (copyFromUserInatomic(task, SCRATCH, address, 1) !== 0) {
+  while (moveUser(task, address, SCRATCH, 1, Direction.FromUser, 0) !== 0) {
     if ((yield* handleFault(task)) !== 0) return err(EFAULT);
   }
   return task.mm.mem.u8[SCRATCH];
@@ -133,7 +133,7 @@ export function* putUser(task: UserTask, address: number, value: number): MayFau
   for (;;) {
     // Each time: other tasks use the scratch byte while this one sleeps in the fault.
     task.mm.mem.u8[SCRATCH] = value;
-    if (copyToUserInatomic(task, address, SCRATCH, 1) === 0) return 0;
+    if (moveUser(task, address, SCRATCH, 1, Direction.ToUser, 0) === 0) return 0;
     if ((yield* handleFault(task)) !== 0) return err(EFAULT);
   }
 }
@@ -149,6 +149,18 @@ export interface UserAccess<Y> {
   copyFromUser(task: UserTask, to: number, from: number, size: number): Generator<Sleep | Y, Uncopied, void>;
   copyToUser(task: UserTask, to: number, from: number, size: number): Generator<Sleep | Y, Uncopied, void>;
   clearUser(task: UserTask, to: number, size: number): Generator<Sleep | Y, Uncopied, void>;
+  /**
+   * Go on with a move that moveUser has just left short, and whose fault nobody has handled: for hot paths
+   * that want no generator as long as the memory is there. `size` is that of the whole move.
+   */
+  finish(
+    task: UserTask,
+    user: number,
+    kernel: number,
+    size: number,
+    left: Uncopied,
+    direction: Direction,
+  ): Generator<Sleep | Y, Uncopied, void>;
 }
 
 /** User memory with page faults enabled. Linux: raw_copy_from_user() and kin */
@@ -157,6 +169,7 @@ export const FAULTS_ENABLED: UserAccess<Faulting> = {
   copyFromUser: (task, to, from, size) => moveUserFaulting(task, from, to, size, Direction.FromUser),
   copyToUser: (task, to, from, size) => moveUserFaulting(task, to, from, size, Direction.ToUser),
   clearUser: (task, to, size) => moveUserFaulting(task, to, 0, size, Direction.Clear),
+  finish: finishFaulting,
 };
 
 /** User memory inside pagefault_disable(). */
@@ -170,6 +183,9 @@ export const FAULTS_DISABLED: UserAccess<never> = {
   },
   *clearUser(task, to, size) {
     return clearUserInatomic(task, to, size);
+  },
+  *finish(task, _user, _kernel, size, left, direction) {
+    return direction === Direction.Clear ? left : giveUp(task, size, left, direction === Direction.ToUser);
   },
 };
 
@@ -189,17 +205,49 @@ function* moveUserFaulting(
   direction: Direction,
 ): MayFault<Uncopied> {
   task.world.lockdep?.mightFault(task);
-  let left: number = size;
-  let failedAt = -1;
+  const left = moveUser(task, user, kernel, size, direction, 0);
+  return left === 0 ? left : yield* finishFaulting(task, user, kernel, size, left, direction);
+}
+
+function* finishFaulting(
+  task: UserTask,
+  user: number,
+  kernel: number,
+  size: number,
+  short: Uncopied,
+  direction: Direction,
+): MayFault<Uncopied> {
+  let left: number = short;
+  let inTail = false;
   while (left > 0) {
+    if ((yield* handleFault(task)) !== 0) {
+      if (inTail || direction === Direction.Clear || !triesAgain(task, size, size - left)) break;
+      inTail = true;
+    }
     left = moveUser(task, user + size - left, kernel + size - left, left, direction, 0);
-    if (left === 0 || (yield* handleFault(task)) === 0) continue;
-    // x86's copy routines used to try the failing byte once more before they gave up.
-    if (!task.mm.revision.copyRetriesFault || left === failedAt) break;
-    failedAt = left;
   }
   return uncopied(left);
 }
+
+/** A copy stays short because nobody handles its fault; it may have met that fault twice. Returns: `left`. */
+function giveUp(task: UserTask, size: number, left: Uncopied, write: boolean): Uncopied {
+  if (left > 0 && triesAgain(task, size, size - left)) noteFault(task, task.faultAddress, write, 0);
+  return left;
+}
+
+/**
+ * Does the copy routine try byte `done` of `size` again when a fault there was not resolved?
+ *
+ * Linux: arch/x86/lib/copy_user_64.S: .Lcopy_user_handle_tail until 6.3, .Lcopy_user_tail since
+ */
+function triesAgain(task: UserTask, size: number, done: number): boolean {
+  if (task.mm.revision.copyTail === "always") return true;
+  return size < WORDS_BELOW && done - (done % WORD) + WORD <= size;
+}
+
+/** Shorter copies move words; longer ones are one string instruction, which is exact by itself. */
+const WORDS_BELOW = 64;
+const WORD = 8;
 
 /**
  * Move bytes between user memory and physical memory until done or until a byte is not there.
