@@ -3,6 +3,7 @@
 // into a deadlock, so it is not simplified away.
 
 import { bugOn } from "../bug.ts";
+import { partOf } from "../sched/access-log.ts";
 import { type MaySleep, PREEMPT } from "../sched/context.ts";
 import type { Task } from "../sched/task.ts";
 import { wakeUpAll } from "../sched/wait.ts";
@@ -20,9 +21,12 @@ export class RwSemaphore extends Lock {
   writer: Task | null = null;
   /** Tasks that wait, in the order they came. */
   readonly queue: Waiter[] = [];
+  /** The line as an object of its own for access logs: who waits is not the same as who holds. */
+  readonly line: number;
 
   constructor(world: World, lockClass: string, label: string = lockClass) {
     super(world.newId(label), lockClass, label);
+    this.line = partOf(this.id, 1);
   }
 
   /** Ready when all who came before have had their turn and the lock allows it. */
@@ -58,6 +62,7 @@ export class RwSemaphore extends Lock {
 
 /** Take it for reading if nobody writes or waits. Context: atomic. Linux: down_read_trylock() */
 export function downReadTrylock(task: Task, sem: RwSemaphore): boolean {
+  lookAtLine(task, sem);
   if (sem.writer !== null || sem.queue.length > 0) return refused(task, sem);
   takeRead(task, sem);
   return true;
@@ -65,6 +70,7 @@ export function downReadTrylock(task: Task, sem: RwSemaphore): boolean {
 
 /** Take it for writing if it is free. Context: atomic. Linux: down_write_trylock() */
 export function downWriteTrylock(task: Task, sem: RwSemaphore): boolean {
+  lookAtLine(task, sem);
   if (!sem.isFree() || sem.queue.length > 0) return refused(task, sem);
   takeWrite(task, sem);
   return true;
@@ -110,18 +116,22 @@ export function downgradeWrite(task: Task, sem: RwSemaphore): void {
 function* waitInLine(task: Task, sem: RwSemaphore, write: boolean): MaySleep<void> {
   const waiter = { task, write };
   sem.queue.push(waiter);
-  // Joining the queue changes who may come in: unlike a mutex, waiting here is an event of its own.
-  task.world.accesses?.write(sem.id);
+  // Joining the line changes who may come in: unlike with a mutex, waiting here is an event of its own.
+  task.world.accesses?.write(sem.line);
   task.world.trace?.emit(task, "lock_contended", sem.id, write ? 1 : 0);
   while (!sem.isReady(task)) yield sem;
   sem.queue.splice(sem.queue.indexOf(waiter), 1);
-  // Leaving it does too: whoever comes next may find nobody in line.
-  task.world.accesses?.write(sem.id);
+  // Leaving it does too: whoever comes next may find nobody there.
+  task.world.accesses?.write(sem.line);
   // Those behind may go on too: readers next to this reader.
   wakeUpAll(sem);
 }
 
-/** Failing is an event: it told the task that somebody holds the lock or waits for it. */
+function lookAtLine(task: Task, sem: RwSemaphore): void {
+  task.world.accesses?.read(sem.line);
+}
+
+/** Failing is an event: it told the task that somebody holds the lock, or waits for it. */
 function refused(task: Task, sem: RwSemaphore): false {
   task.world.accesses?.read(sem.id);
   return false;
