@@ -3,7 +3,7 @@
 // mm knows pages, mappings and reverse mapping; what the pages mean, how they are read and written back,
 // is told by whoever owns the mapping through AddressSpaceOperations.
 
-import { bugOn, type MaySleep, type Pfn, RwSemaphore } from "@faultline/kernel";
+import { bugOn, type MaySleep, type Pfn, partOf, RwSemaphore } from "@faultline/kernel";
 import { getPage, type PhysMem, putPage } from "./physmem.ts";
 import { RadixTree } from "./radix-tree.ts";
 import type { UserTask } from "./user-task.ts";
@@ -39,6 +39,7 @@ export class AddressSpace {
   /** Held for reading while pages are added, for writing while they are taken away for good. */
   readonly invalidateLock: RwSemaphore;
   #slot = 0;
+  readonly #id: number;
 
   constructor(mem: PhysMem, ops: AddressSpaceOperations, host: object, ino: number, label: string) {
     this.mem = mem;
@@ -46,7 +47,13 @@ export class AddressSpace {
     this.host = host;
     this.ino = ino;
     this.label = label;
+    this.#id = mem.world.newId();
     this.invalidateLock = new RwSemaphore(mem.world, "mapping.invalidate_lock", `invalidate_lock ${label}`);
+  }
+
+  /** What the access log calls the place of a page in the cache. */
+  slotId(index: number): number {
+    return partOf(this.#id, index);
   }
 
   /** The frame at a file page index; 0 when it is not cached. No reference is taken. */
