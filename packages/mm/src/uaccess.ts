@@ -270,35 +270,39 @@ export function moveUser(
   const need = write ? PTE_PRESENT | PTE_RW : PTE_PRESENT;
   const mark = write ? PTE_ACCESSED | PTE_DIRTY : PTE_ACCESSED;
   const inspected = mem.poison !== null || task.world.accesses !== null;
-  let at = user;
   let left = size;
   // Physically adjacent user bytes that are yet to be moved, and where on the kernel's side they go.
   let runStart = 0;
   let runLength = 0;
   let runKernel = kernel;
-  while (left > 0) {
+  walk: while (left > 0) {
+    const at = user + size - left;
     const leafKey = Math.floor(at / PMD_SIZE);
     const leaf = mm.pgd.leafOf(leafKey);
-    const offset = at - leafKey * PMD_SIZE;
-    const entry = leaf[offset >>> 12];
-    if ((entry & need) !== need) break;
-    if ((entry & mark) !== mark) leaf[offset >>> 12] = entry | mark;
-    const physical = (entry >>> 12) * 4096 + (offset & 4095);
-    let chunk = Math.min(4096 - (offset & 4095), left);
-    if (inspected) chunk = inspect(task, at, kernel + size - left, physical, chunk, direction);
-    if (physical !== runStart + runLength) {
-      flush(mem.u8, runStart, runLength, runKernel, direction);
-      runKernel += runLength;
-      runStart = physical;
-      runLength = 0;
+    // Within one page table, offsets are small integers, which the host computes fastest.
+    let offset = at - leafKey * PMD_SIZE;
+    const end = Math.min(offset + left, PMD_SIZE);
+    while (offset < end) {
+      const entry = leaf[offset >>> 12];
+      if ((entry & need) !== need) break walk;
+      if ((entry & mark) !== mark) leaf[offset >>> 12] = entry | mark;
+      const physical = (entry >>> 12) * 4096 + (offset & 4095);
+      let chunk = Math.min(4096 - (offset & 4095), end - offset);
+      if (inspected) chunk = inspect(task, user + size - left, kernel + size - left, physical, chunk, direction);
+      if (physical !== runStart + runLength) {
+        if (runLength > 0) flush(mem.u8, runStart, runLength, runKernel, direction);
+        runKernel += runLength;
+        runStart = physical;
+        runLength = 0;
+      }
+      if (chunk === 0) break walk;
+      runLength += chunk;
+      offset += chunk;
+      left -= chunk;
     }
-    if (chunk === 0) break;
-    runLength += chunk;
-    at += chunk;
-    left -= chunk;
   }
-  flush(mem.u8, runStart, runLength, runKernel, direction);
-  if (left > 0) noteFault(task, at, write, mode);
+  if (runLength > 0) flush(mem.u8, runStart, runLength, runKernel, direction);
+  if (left > 0) noteFault(task, user + size - left, write, mode);
   return uncopied(left);
 }
 
