@@ -62,7 +62,7 @@ export class IovIter {
     revision: UioRevision,
     ubuf: number,
     segments: readonly Segment[],
-    parts: IterParts = NO_PARTS,
+    parts: IterParts | null = null,
   ) {
     this.kind = kind;
     this.dataSource = dataSource;
@@ -70,9 +70,11 @@ export class IovIter {
     this.count = count;
     this.ubuf = ubuf;
     this.segments = segments;
-    this.xarray = parts.xarray ?? null;
-    this.folioq = parts.folioq ?? null;
-    this.pipe = parts.pipe ?? null;
+    if (parts !== null) {
+      this.xarray = parts.xarray ?? null;
+      this.folioq = parts.folioq ?? null;
+      this.pipe = parts.pipe ?? null;
+    }
   }
 
   /** Segments from the current one on; 1 for ubuf, 0 for kinds that have none. */
@@ -101,7 +103,6 @@ interface IterParts {
   readonly pipe?: PipeCursor;
 }
 
-const NO_PARTS: IterParts = {};
 const NO_SEGMENTS: readonly Segment[] = [];
 
 /** One range of user memory. Context: atomic. Linux: iov_iter_ubuf(), since 6.0 */
