@@ -36,14 +36,10 @@ export class Mutex extends Lock {
  * Linux: mutex_trylock()
  */
 export function mutexTrylock(task: Task, mutex: Mutex): boolean {
-  if (mutex.owner !== null) {
-    // Failing is an event: it told the task that the mutex was held.
-    task.world.accesses?.read(mutex.id);
-    return false;
-  }
-  mutex.owner = task;
-  task.world.accesses?.acquire(mutex.id, true);
-  lockAcquired(task, mutex, "");
+  // Whether it works tells the task something, so an attempt is an event also when it fails.
+  task.world.accesses?.read(mutex.id);
+  if (mutex.owner !== null) return false;
+  take(task, mutex);
   return true;
 }
 
@@ -57,7 +53,7 @@ export function* mutexLock(task: Task, mutex: Mutex): MaySleep<void> {
   // The scheduling point is the mutex itself: a task is not resumed only to find that it has to wait.
   if (task.world.preemptible) yield mutex;
   while (!mutex.isReady()) yield mutex;
-  mutexTrylock(task, mutex);
+  take(task, mutex);
 }
 
 /** Let the mutex go. Context: atomic. Linux: mutex_unlock() */
@@ -67,4 +63,10 @@ export function mutexUnlock(task: Task, mutex: Mutex): void {
   task.world.accesses?.release(mutex.id);
   lockReleased(task, mutex);
   wakeUp(mutex);
+}
+
+function take(task: Task, mutex: Mutex): void {
+  mutex.owner = task;
+  task.world.accesses?.acquire(mutex.id, true);
+  lockAcquired(task, mutex, "");
 }

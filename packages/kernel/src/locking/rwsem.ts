@@ -21,7 +21,7 @@ export class RwSemaphore extends Lock {
   writer: Task | null = null;
   /** Tasks that wait, in the order they came. */
   readonly queue: Waiter[] = [];
-  /** The line as an object of its own for access logs: who waits is not the same as who holds. */
+  /** What a reader looks at before it comes in, as an object of its own for access logs: the line and the writer. */
   readonly line: number;
 
   constructor(world: World, lockClass: string, label: string = lockClass) {
@@ -62,16 +62,18 @@ export class RwSemaphore extends Lock {
 
 /** Take it for reading if nobody writes or waits. Context: atomic. Linux: down_read_trylock() */
 export function downReadTrylock(task: Task, sem: RwSemaphore): boolean {
-  lookAtLine(task, sem);
-  if (sem.writer !== null || sem.queue.length > 0) return refused(task, sem);
+  // Whether it works tells the task something, so an attempt is an event also when it fails.
+  task.world.accesses?.read(sem.line);
+  if (sem.writer !== null || sem.queue.length > 0) return false;
   takeRead(task, sem);
   return true;
 }
 
 /** Take it for writing if it is free. Context: atomic. Linux: down_write_trylock() */
 export function downWriteTrylock(task: Task, sem: RwSemaphore): boolean {
-  lookAtLine(task, sem);
-  if (!sem.isFree() || sem.queue.length > 0) return refused(task, sem);
+  task.world.accesses?.read(sem.line);
+  task.world.accesses?.read(sem.id);
+  if (!sem.isFree() || sem.queue.length > 0) return false;
   takeWrite(task, sem);
   return true;
 }
@@ -104,6 +106,7 @@ export function upRead(task: Task, sem: RwSemaphore): void {
 export function upWrite(task: Task, sem: RwSemaphore): void {
   bugOn(sem.writer !== task, `${sem.label} is released by ${task.comm}, which does not hold it for writing`);
   sem.writer = null;
+  task.world.accesses?.write(sem.line);
   released(task, sem);
 }
 
@@ -127,16 +130,6 @@ function* waitInLine(task: Task, sem: RwSemaphore, write: boolean): MaySleep<voi
   wakeUpAll(sem);
 }
 
-function lookAtLine(task: Task, sem: RwSemaphore): void {
-  task.world.accesses?.read(sem.line);
-}
-
-/** Failing is an event: it told the task that somebody holds the lock, or waits for it. */
-function refused(task: Task, sem: RwSemaphore): false {
-  task.world.accesses?.read(sem.id);
-  return false;
-}
-
 function takeRead(task: Task, sem: RwSemaphore): void {
   sem.readers.push(task);
   task.world.accesses?.acquire(sem.id, false);
@@ -145,6 +138,7 @@ function takeRead(task: Task, sem: RwSemaphore): void {
 
 function takeWrite(task: Task, sem: RwSemaphore): void {
   sem.writer = task;
+  task.world.accesses?.write(sem.line);
   task.world.accesses?.acquire(sem.id, true);
   lockAcquired(task, sem, "write");
 }

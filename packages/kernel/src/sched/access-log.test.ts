@@ -11,6 +11,7 @@ import {
   mutexTrylock,
   mutexUnlock,
   PREEMPT,
+  partOf,
   RwSemaphore,
   type Task,
   Tracer,
@@ -64,7 +65,7 @@ test("a task that wants a held mutex is not resumed in vain: waiting is no step"
   expect(words.join(" ")).toBe("2+1 2-1 1+1 1-1");
 });
 
-test("an attempt that fails is an event: it read that the lock was taken", () => {
+test("an attempt is an event also when it fails: it told the task that the lock was taken", () => {
   const { world, words } = watched();
   const lock = new Mutex(world, "m");
   const sem = new RwSemaphore(world, "s");
@@ -82,7 +83,20 @@ test("an attempt that fails is an event: it read that the lock was taken", () =>
   });
   world.run();
   expect(words).toContain("2r1");
-  expect(words).toContain("2r2");
+  expect(words).toContain(`2r${sem.line}`);
+});
+
+test("a completion is to those who wait what a lock's release is: it orders, and is not raced with", () => {
+  const { world, words } = watched();
+  const done = new Completion("done", world);
+  world.spawn("waiter", (task) => done.wait(task));
+  world.spawn("first", function* () {
+    yield PREEMPT;
+    done.complete();
+    done.complete();
+  });
+  expect(world.run().verdict.kind).toBe("completed");
+  expect(words).toEqual([`2w${partOf(1, 1)}`, "2-1", `2w${partOf(1, 1)}`, "1s1"]);
 });
 
 test("numbers given out while tasks run depend on who comes first, so that is declared too", () => {

@@ -4,7 +4,10 @@
 // condition true calls wakeUp() or wakeUpAll(). The run loop asks isReady() before it resumes a task, so
 // a woken task that lost the race goes back to sleep without running.
 
+import { partOf } from "./access-log.ts";
+import type { MaySleep } from "./context.ts";
 import type { Task } from "./task.ts";
+import type { World } from "./world.ts";
 
 export abstract class WaitChannel {
   /** What a report calls it: "glock a", "page 3 of a". */
@@ -52,7 +55,16 @@ export function wakeUpAll(channel: WaitChannel): void {
 
 /** A condition that somebody sets once: a completion, a finished I/O. Linux: struct completion */
 export class Completion extends WaitChannel {
+  readonly #world: World | null;
+  readonly #id: number;
   #done = false;
+
+  /** `world`: where to declare who waited for whom; without it schedules cannot be explored. */
+  constructor(label: string, world: World | null = null) {
+    super(label);
+    this.#world = world;
+    this.#id = world?.newId(label) ?? 0;
+  }
 
   override isReady(): boolean {
     return this.#done;
@@ -60,7 +72,18 @@ export class Completion extends WaitChannel {
 
   /** Context: atomic. Linux: complete_all() */
   complete(): void {
+    const accesses = this.#world?.accesses;
+    // To whoever waits this is what a release is to whoever wants a lock; of several, the first has that effect.
+    accesses?.write(partOf(this.#id, 1));
+    if (!this.#done) accesses?.release(this.#id);
     this.#done = true;
     wakeUpAll(this);
+  }
+
+  /** Sleep until it is complete. Context: sleeps. Linux: wait_for_completion() */
+  *wait(task: Task): MaySleep<void> {
+    if (task.world.preemptible) yield this;
+    while (!this.#done) yield this;
+    this.#world?.accesses?.acquire(this.#id, false);
   }
 }
