@@ -11,12 +11,14 @@ import {
   EFAULT,
   EINTR,
   err,
+  type Faulting,
   isErr,
   type MayFault,
   offsetInPage,
   PAGE_SIZE,
   pageAlign,
   pageStart,
+  type Sleep,
   type Status,
   type Uncopied,
   USER_FAULT,
@@ -38,7 +40,7 @@ import { TASK_SIZE } from "./mm-struct.ts";
 import { bytesBeforePoison, GRANULE_SIZE } from "./poison.ts";
 import { PMD_SIZE, PTE_PRESENT, PTE_RW, ptePfn } from "./pte.ts";
 import { expandStack } from "./stack.ts";
-import { accessOk, getUser, putUser } from "./uaccess.ts";
+import { accessOk, FAULTS_ENABLED, getUser, putUser, type UserAccess } from "./uaccess.ts";
 import type { UserTask } from "./user-task.ts";
 import { VM_IO, VM_PFNMAP, VM_READ, VM_WRITE, type Vma } from "./vma.ts";
 
@@ -64,12 +66,18 @@ export function isFaultedIn(task: UserTask, address: number, size: number, write
 /**
  * Fault in a range for reading: load one byte of each page, the first byte of the range first.
  *
- * Context: may fault. Returns: bytes NOT faulted in.
+ * Context: may fault, unless `user` says that faults are disabled: then it only probes.
+ * Returns: bytes NOT faulted in.
  * Linux:   fault_in_readable() since 5.16
  */
-export function* faultInReadable(task: UserTask, address: number, size: number): MayFault<Uncopied> {
+export function* faultInReadable<Y = Faulting>(
+  task: UserTask,
+  address: number,
+  size: number,
+  user: UserAccess<Y> = FAULTS_ENABLED as UserAccess<Y>,
+): Generator<Sleep | Y, Uncopied, void> {
   task.world.trace?.emit(task, "fault_in_readable", address, size);
-  const left = yield* probePages(task, address, size, (at) => getUser(task, at));
+  const left = yield* probePages(task, address, size, (at) => getUser(task, at, user));
   task.world.trace?.emit(task, "fault_in_readable_ret", left);
   return left;
 }
@@ -87,12 +95,12 @@ export function* faultInWriteable(task: UserTask, address: number, size: number)
   return left;
 }
 
-function* probePages(
+function* probePages<Y>(
   task: UserTask,
   address: number,
   size: number,
-  probe: (at: number) => MayFault<number>,
-): MayFault<Uncopied> {
+  probe: (at: number) => Generator<Sleep | Y, number, void>,
+): Generator<Sleep | Y, Uncopied, void> {
   if (size === 0) return uncopied(0);
   if (task.mm.revision.faultInChecksRange && !accessOk(address, size)) return uncopied(size);
   const end = address + size;
@@ -208,8 +216,13 @@ export function* faultInUserPages(task: UserTask, start: number, size: number, w
  * Context: may fault. Returns: 0 or -EFAULT.
  * Linux:   fault_in_pages_readable() until 5.15
  */
-export function faultInPagesReadable(task: UserTask, address: number, size: number): MayFault<Status> {
-  return probeAll(address, size, (at) => getUser(task, at));
+export function faultInPagesReadable<Y = Faulting>(
+  task: UserTask,
+  address: number,
+  size: number,
+  user: UserAccess<Y> = FAULTS_ENABLED as UserAccess<Y>,
+): Generator<Sleep | Y, Status, void> {
+  return probeAll(address, size, (at) => getUser(task, at, user));
 }
 
 /**
@@ -221,7 +234,11 @@ export function faultInPagesWriteable(task: UserTask, address: number, size: num
   return probeAll(address, size, (at) => putUser(task, at, 0));
 }
 
-function* probeAll(address: number, size: number, probe: (at: number) => MayFault<number>): MayFault<Status> {
+function* probeAll<Y>(
+  address: number,
+  size: number,
+  probe: (at: number) => Generator<Sleep | Y, number, void>,
+): Generator<Sleep | Y, Status, void> {
   if (size === 0) return 0;
   const last = address + size - 1;
   let at = address;

@@ -116,13 +116,17 @@ function withoutFaults(task: UserTask, address: number, size: number, copy: () =
 /**
  * Read one byte of user memory.
  *
- * Context: may fault. Returns: the byte, or -EFAULT.
+ * Context: may fault, unless `user` says that faults are disabled. Returns: the byte, or -EFAULT.
  * Linux:   get_user(), for an unsigned char
  */
-export function* getUser(task: UserTask, address: number): MayFault<number> {
+export function* getUser<Y = Faulting>(
+  task: UserTask,
+  address: number,
+  user: UserAccess<Y> = FAULTS_ENABLED as UserAccess<Y>,
+): Generator<Sleep | Y, number, void> {
   if (!accessOk(address, 1)) return err(EFAULT);
   while (moveUser(task, address, SCRATCH, 1, Direction.FromUser, 0) !== 0) {
-    if ((yield* handleFault(task)) !== 0) return err(EFAULT);
+    if (!(yield* user.resolve(task))) return err(EFAULT);
   }
   return task.mm.mem.u8[SCRATCH];
 }
@@ -141,7 +145,7 @@ export function* putUser(task: UserTask, address: number, value: number): MayFau
 /**
  * How a section of code reaches user memory; `Y` is what it may yield besides sleeping.
  *
- * All methods: return bytes NOT done, and never touch the destination beyond what they did.
+ * Copies return bytes NOT done, and never touch the destination beyond what they did.
  */
 export interface UserAccess<Y> {
   /** false: a fault ends the copy, and the methods below do no more than the ...Inatomic functions. */
@@ -149,6 +153,8 @@ export interface UserAccess<Y> {
   copyFromUser(task: UserTask, to: number, from: number, size: number): Generator<Sleep | Y, Uncopied, void>;
   copyToUser(task: UserTask, to: number, from: number, size: number): Generator<Sleep | Y, Uncopied, void>;
   clearUser(task: UserTask, to: number, size: number): Generator<Sleep | Y, Uncopied, void>;
+  /** Handle the fault of the last access. Returns: true when the access can be made again. */
+  resolve(task: UserTask): Generator<Sleep | Y, boolean, void>;
   /**
    * Go on with a move that moveUser has just left short, and whose fault nobody has handled: for hot paths
    * that want no generator as long as the memory is there. `size` is that of the whole move.
@@ -169,6 +175,9 @@ export const FAULTS_ENABLED: UserAccess<Faulting> = {
   copyFromUser: (task, to, from, size) => moveUserFaulting(task, from, to, size, Direction.FromUser),
   copyToUser: (task, to, from, size) => moveUserFaulting(task, to, from, size, Direction.ToUser),
   clearUser: (task, to, size) => moveUserFaulting(task, to, 0, size, Direction.Clear),
+  *resolve(task) {
+    return (yield* handleFault(task)) === 0;
+  },
   finish: finishFaulting,
 };
 
@@ -183,6 +192,9 @@ export const FAULTS_DISABLED: UserAccess<never> = {
   },
   *clearUser(task, to, size) {
     return clearUserInatomic(task, to, size);
+  },
+  *resolve() {
+    return false;
   },
   *finish(task, _user, _kernel, size, left, direction) {
     return direction === Direction.Clear ? left : giveUp(task, size, left, direction === Direction.ToUser);

@@ -3,13 +3,25 @@
 //
 // Iterators that are not user-backed need nothing: 0, whatever `size` is.
 
-import { checkInteger, EFAULT, err, type MayFault, type Status, type Uncopied, uncopied } from "@faultline/kernel";
 import {
+  checkInteger,
+  EFAULT,
+  err,
+  type Faulting,
+  type MayFault,
+  type Sleep,
+  type Status,
+  type Uncopied,
+  uncopied,
+} from "@faultline/kernel";
+import {
+  FAULTS_ENABLED,
   faultInPagesReadable,
   faultInReadable,
   faultInSafeWriteable,
   faultInUserPages,
   isFaultedIn,
+  type UserAccess,
   type UserTask,
 } from "@faultline/mm";
 import { type IovIter, userBackedIter } from "./iov-iter.ts";
@@ -17,12 +29,18 @@ import { type IovIter, userBackedIter } from "./iov-iter.ts";
 /**
  * Fault in the next `size` bytes for reading, as far as the first segment that cannot be had in full.
  *
- * Context: may fault. Returns: bytes NOT faulted in. What `size` asks beyond the end of the iterator is
- *          never faulted in, and counted.
+ * Context: may fault, unless `user` says that faults are disabled: then it only probes.
+ * Returns: bytes NOT faulted in. What `size` asks beyond the end of the iterator is never faulted in, and
+ *          counted.
  * Linux:   fault_in_iov_iter_readable(), since 5.16
  */
-export function faultInIovIterReadable(task: UserTask, i: IovIter, size: number): MayFault<Uncopied> {
-  return faultInIter(task, i, size, faultInReadable);
+export function faultInIovIterReadable<Y = Faulting>(
+  task: UserTask,
+  i: IovIter,
+  size: number,
+  user: UserAccess<Y> = FAULTS_ENABLED as UserAccess<Y>,
+): Generator<Sleep | Y, Uncopied, void> {
+  return faultInIter(i, size, (address, length) => faultInReadable(task, address, length, user));
 }
 
 /**
@@ -31,22 +49,24 @@ export function faultInIovIterReadable(task: UserTask, i: IovIter, size: number)
  * Context: may fault. Returns: bytes NOT faulted in. Linux: fault_in_iov_iter_writeable(), since 5.16
  */
 export function faultInIovIterWriteable(task: UserTask, i: IovIter, size: number): MayFault<Uncopied> {
-  return faultInIter(task, i, size, faultInSafeWriteable);
+  return faultInIter(i, size, (address, length) => faultInSafeWriteable(task, address, length));
 }
 
-type FaultIn = (task: UserTask, address: number, size: number) => MayFault<Uncopied>;
-
-function* faultInIter(task: UserTask, i: IovIter, size: number, faultIn: FaultIn): MayFault<Uncopied> {
+function* faultInIter<Y>(
+  i: IovIter,
+  size: number,
+  faultIn: (address: number, size: number) => Generator<Sleep | Y, Uncopied, void>,
+): Generator<Sleep | Y, Uncopied, void> {
   checkInteger(size, "size", 0);
   if (!userBackedIter(i)) return uncopied(0);
   let left = Math.min(size, i.count);
   const excess = size - left;
-  if (i.kind === "ubuf") return uncopied(excess + (yield* faultIn(task, i.ubuf + i.iovOffset, left)));
+  if (i.kind === "ubuf") return uncopied(excess + (yield* faultIn(i.ubuf + i.iovOffset, left)));
   for (let segment = i.segment, skip = i.iovOffset; left > 0; segment++, skip = 0) {
     const { base, len } = i.segments[segment];
     const part = Math.min(left, len - skip);
     if (part === 0) continue;
-    const missing = yield* faultIn(task, base + skip, part);
+    const missing = yield* faultIn(base + skip, part);
     left -= part - missing;
     if (missing > 0) break;
   }
@@ -80,9 +100,14 @@ export function isIterFaultedIn(task: UserTask, i: IovIter, size: number): boole
  *
  * Context: may fault. Returns: 0 or -EFAULT. Linux: iov_iter_fault_in_readable(), until 5.15
  */
-export function* iovIterFaultInReadable(task: UserTask, i: IovIter, bytes: number): MayFault<Status> {
+export function* iovIterFaultInReadable<Y = Faulting>(
+  task: UserTask,
+  i: IovIter,
+  bytes: number,
+  user: UserAccess<Y> = FAULTS_ENABLED as UserAccess<Y>,
+): Generator<Sleep | Y, Status, void> {
   for (const { base, len } of userPieces(i, bytes)) {
-    const status = yield* faultInPagesReadable(task, base, len);
+    const status = yield* faultInPagesReadable(task, base, len, user);
     if (status !== 0) return status;
   }
   return 0;
