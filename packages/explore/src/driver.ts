@@ -1,0 +1,256 @@
+// Drives one execution of a program, event by event, and notes what each event did.
+//
+// An event is what a task does up to its next scheduling point, if others can notice: it declared an
+// access, settled a choice, spawned a task, let another task go on, or hit a bug. Steps that nobody can
+// notice are run together with the event that follows them.
+
+import {
+  type AccessLog,
+  type Chooser,
+  KernelBug,
+  Livelock,
+  type Lockdep,
+  PREEMPT,
+  type Task,
+  WaitChannel,
+  World,
+  type WorldOptions,
+} from "@faultline/kernel";
+import { LEAVE, READ, SHARE, TAKE, WRITE } from "./access.ts";
+import { CLOCK } from "./happens-before.ts";
+import type { Program, Running } from "./program.ts";
+import { NONE } from "./step.ts";
+
+/** One choice of the environment that came up during an event. */
+export interface Point {
+  readonly choice: string;
+  /** How many possibilities there were. */
+  readonly count: number;
+  readonly picked: number;
+  /** Length of the event's access list when it came up. */
+  readonly position: number;
+}
+
+/** A bug or a livelock, and who ran into it. The task is dead then; the others go on, as after an oops. */
+export interface Crash {
+  readonly task: Task;
+  readonly error: KernelBug | Livelock;
+}
+
+export interface DriverOptions {
+  /** Steps after which an execution is given up. */
+  readonly maxSteps?: number;
+  /** Learns the order of lock classes from every execution. */
+  readonly lockdep?: Lockdep | null;
+}
+
+export class Driver implements Chooser, AccessLog {
+  readonly preemptive = true;
+  readonly program: Program;
+  world!: World;
+  running!: Running;
+  /** By pid; also those that are dead. A number may have no task yet. */
+  readonly tasks: (Task | undefined)[] = [];
+  /** Pid -> 1 when the task can go on. */
+  readonly able: number[] = [];
+  /** Whose steps were run, in order, CLOCK for a timer; since the caller last emptied it. */
+  readonly steps: number[] = [];
+
+  /** What the latest event did. Overwritten by the next. */
+  readonly accesses: number[] = [];
+  readonly points: Point[] = [];
+  readonly spawned: number[] = [];
+  /** Tasks that it let go on, other than by releasing a lock. */
+  readonly woken: number[] = [];
+  crash: Crash | null = null;
+  /** Bugs and livelocks of this execution. */
+  readonly crashes: Crash[] = [];
+
+  readonly #options: WorldOptions;
+  readonly #maxSteps: number;
+  /** Live tasks when they were last looked through for new ones. */
+  #known = 0;
+  #choices: readonly number[] = NONE;
+  #chosen = 0;
+
+  constructor(program: Program, options: DriverOptions = {}) {
+    this.program = program;
+    this.#maxSteps = options.maxSteps ?? 20_000_000;
+    // Budgets are the explorer's business: to the world each choice may turn out any way at any time.
+    const names = Object.keys(program.environment ?? {});
+    this.#options = {
+      chooser: this,
+      environment: Object.fromEntries(names.map((name) => [name, Number.POSITIVE_INFINITY])),
+      lockdep: options.lockdep ?? false,
+    };
+  }
+
+  /** Start the program in a new world. */
+  begin(): void {
+    this.world = new World(this.#options);
+    this.tasks.length = 1;
+    this.able.length = 1;
+    this.steps.length = 0;
+    this.crashes.length = 0;
+    this.running = this.program.start(this.world);
+    this.#meet();
+  }
+
+  /** Have the regular tasks all returned? */
+  get completed(): boolean {
+    for (const task of this.world.live) if (!task.daemon && task.body !== null) return false;
+    return true;
+  }
+
+  /** Has this execution run for as long as it may? */
+  get exhausted(): boolean {
+    return this.world.steps >= this.#maxSteps;
+  }
+
+  /**
+   * Run a task that can go on until it has done something that others can notice.
+   *
+   * `choices`: what the environment chooses meanwhile, then 0 for ever.
+   * Returns: false when it did nothing of the kind before it fell asleep or returned.
+   */
+  perform(pid: number, choices: readonly number[]): boolean {
+    const task = this.tasks[pid] as Task;
+    this.#open(choices);
+    this.world.accesses = this;
+    do {
+      this.steps.push(pid);
+      this.#resume(task);
+      this.#look(pid);
+      if (this.accesses.length > 0 || this.points.length > 0 || this.woken.length > 0) return true;
+      if (this.crash !== null || this.spawned.length > 0) return true;
+    } while (this.able[pid] === 1 && !this.exhausted);
+    return false;
+  }
+
+  /** Let time pass, when nobody can go on. Returns: false when nothing is due. */
+  tick(): boolean {
+    this.#open(NONE);
+    this.world.accesses = null;
+    if (!this.world.expireTimer()) return false;
+    this.steps.push(CLOCK);
+    this.#look(CLOCK);
+    return true;
+  }
+
+  /** Repeat steps of an earlier execution, and nothing but these. */
+  repeat(pid: number, steps: readonly number[] | null, choices: readonly number[]): void {
+    this.world.accesses = null;
+    this.#choices = choices;
+    this.#chosen = 0;
+    if (steps === null) {
+      this.#resume(this.tasks[pid] as Task);
+    } else {
+      for (const each of steps) {
+        if (each === CLOCK) this.world.expireTimer();
+        else this.#resume(this.tasks[each] as Task);
+      }
+    }
+    if (this.world.live.length !== this.#known) this.#meet();
+  }
+
+  /** After the last repeat(): who can go on? */
+  resumeWatch(): void {
+    this.#look(CLOCK);
+  }
+
+  pickTask(): number {
+    throw new TypeError("a driven world picks no tasks");
+  }
+
+  choose(choice: string, count: number): number {
+    const given = this.#choices[this.#chosen++] ?? 0;
+    const picked = given < count ? given : 0;
+    this.points.push({ choice, count, picked, position: this.accesses.length });
+    return picked;
+  }
+
+  beginStep(): void {}
+
+  read(object: number): void {
+    this.accesses.push(object, READ);
+  }
+
+  write(object: number): void {
+    this.accesses.push(object, WRITE);
+  }
+
+  acquire(lock: number, exclusive: boolean): void {
+    this.accesses.push(lock, exclusive ? TAKE : SHARE);
+  }
+
+  release(lock: number): void {
+    this.accesses.push(lock, LEAVE);
+  }
+
+  #open(choices: readonly number[]): void {
+    this.#choices = choices;
+    this.#chosen = 0;
+    this.accesses.length = 0;
+    this.points.length = 0;
+    this.spawned.length = 0;
+    this.woken.length = 0;
+    this.crash = null;
+  }
+
+  #resume(task: Task): void {
+    try {
+      this.world.resume(task);
+    } catch (error) {
+      task.body = null;
+      if (error instanceof KernelBug || error instanceof Livelock) {
+        this.crash = { task, error };
+        this.crashes.push(this.crash);
+      } else if (this.crashes.length === 0) {
+        throw error;
+      }
+      // After a bug the state may be anything: what else goes wrong then is not news.
+      return;
+    }
+    if (task.body === null) this.#known--;
+  }
+
+  /** Update who can go on, after a step of `pid`. */
+  #look(pid: number): void {
+    if (this.world.live.length !== this.#known) this.#meet();
+    const { tasks, able } = this;
+    for (let other = 1; other < tasks.length; other++) {
+      const task = tasks[other];
+      if (task === undefined) continue;
+      const now = canGoOn(task) ? 1 : 0;
+      if (now === able[other]) continue;
+      able[other] = now;
+      if (now === 1 && other !== pid && !isContended(task)) this.woken.push(other);
+    }
+  }
+
+  /** Get to know the tasks that are new. */
+  #meet(): void {
+    for (const task of this.world.live) {
+      if (this.tasks[task.pid] === task) continue;
+      while (this.tasks.length <= task.pid) {
+        this.tasks.push(undefined);
+        this.able.push(0);
+      }
+      this.tasks[task.pid] = task;
+      this.able[task.pid] = canGoOn(task) ? 1 : 0;
+      this.spawned.push(task.pid);
+    }
+    this.#known = this.world.live.length;
+  }
+}
+
+function canGoOn(task: Task): boolean {
+  if (task.body === null) return false;
+  const channel = task.sleepingOn;
+  return channel === null || channel === PREEMPT || channel.isReady(task);
+}
+
+/** A lock that is let go does not wake whoever waits for it: that is a race of everybody who wants it. */
+function isContended(task: Task): boolean {
+  return task.sleepingOn instanceof WaitChannel && task.sleepingOn.contended !== 0;
+}

@@ -1,0 +1,2 @@
+export { Explorer } from "./explorer.ts";
+export { lastZero } from "./programs/last-zero.ts";
