@@ -21,8 +21,9 @@ import {
   bytes as toBytes,
 } from "@faultline/kernel";
 import { Direction, FAULTS_DISABLED, pageAddress, pageOf, type UserAccess, type UserTask } from "@faultline/mm";
+import { iovIterRevert } from "./advance.ts";
 import type { IovIter } from "./iov-iter.ts";
-import { finishMove, mightFault, moveIter } from "./iterate.ts";
+import { finishMove, firstSegment, mightFault, moveIter } from "./iterate.ts";
 import { linkPageToPipe } from "./pipe-iter.ts";
 
 /**
@@ -49,6 +50,28 @@ export function copyPageToIterAtomic(task: UserTask, frame: Pfn, offset: number,
   const done = tryCopyPageToIter(task, frame, offset, bytes, i, FAULTS_DISABLED);
   if (done === bytes || i.count === 0) return done;
   return atomically(finishCopyPageToIter(task, frame, offset, bytes, i, FAULTS_DISABLED, done));
+}
+
+/**
+ * Copy into the iterator from pages; a segment that is not there in full counts as not done at all, though its
+ * first bytes may have been written.
+ *
+ * Context: atomic. Returns: bytes done. Linux: copy_page_to_iter_nofault()
+ */
+export function copyPageToIterNofault(task: UserTask, frame: Pfn, offset: number, bytes: number, i: IovIter): Bytes {
+  const physical = startOf(task, frame, offset, bytes);
+  let done = 0;
+  while (!i.dataSource && done < bytes && i.count > 0) {
+    const page = PAGE_SIZE - offsetInPage(physical + done);
+    const part = Math.min(bytes - done, page, i.count, firstSegment(i).len);
+    const copied = moveIter(task, i, physical + done, part, Direction.ToUser);
+    if (copied < part) {
+      iovIterRevert(i, copied);
+      break;
+    }
+    done += part;
+  }
+  return toBytes(done);
 }
 
 /**

@@ -37,6 +37,7 @@ import {
 import { atEndOfBatch, enterNextBatch, folioSize, iovIterAdvance } from "./advance.ts";
 import type { FolioQueue } from "./folio-queue.ts";
 import { type IovIter, ITER_DEST, type PipeCursor, userBackedIter } from "./iov-iter.ts";
+import { firstSegment } from "./iterate.ts";
 import { pipeBuf } from "./pipe-buffers.ts";
 import { pipeSpace, pipeStart, pushPipe } from "./pipe-iter.ts";
 
@@ -176,16 +177,6 @@ function* userPages<Y>(
   const got = yield* grab(task, pageStart(base), Math.min(pagesFor(wanted + start), maxpages), flags, pages);
   if (got <= 0) return { bytes: got as Ssize, pages, start };
   return { bytes: toBytes(Math.min(wanted, got * PAGE_SIZE - start)), pages, start };
-}
-
-/** What is left of the first segment that is not empty. Linux: first_iovec_segment() */
-function firstSegment(i: IovIter): { base: number; len: number } {
-  if (i.kind === "ubuf") return { base: i.ubuf + i.iovOffset, len: i.count };
-  let { segment } = i;
-  let skip = i.iovOffset;
-  for (; i.segments[segment].len === skip; skip = 0) segment++;
-  const { base, len } = i.segments[segment];
-  return { base: base + skip, len: len - skip };
 }
 
 function firstSegmentPages(i: IovIter, size: number, maxpages: number): IterPages {

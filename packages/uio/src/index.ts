@@ -36,6 +36,7 @@ export {
   copyPageFromIterAtomic,
   copyPageToIter,
   copyPageToIterAtomic,
+  copyPageToIterNofault,
   finishCopyPageFromIter,
   finishCopyPageToIter,
   iovIterCopyFromUserAtomic,

@@ -160,3 +160,13 @@ export function* finishMove<Y>(
 export function mightFault(task: UserTask, i: IovIter, user: UserAccess<unknown>): void {
   if (task.world.lockdep !== null && user.faults && userBackedIter(i)) task.world.lockdep.mightFault(task);
 }
+
+/** What is left of the first segment that is not empty. Linux: first_iovec_segment() */
+export function firstSegment(i: IovIter): { base: number; len: number } {
+  if (i.kind === "ubuf") return { base: i.ubuf + i.iovOffset, len: i.count };
+  let { segment } = i;
+  let skip = i.iovOffset;
+  for (; i.segments[segment].len === skip; skip = 0) segment++;
+  const { base, len } = i.segments[segment];
+  return { base: base + skip, len: len - skip };
+}
