@@ -1,0 +1,203 @@
+// Dirty pages: counting them, making tasks that dirty too many wait, and writing them back
+// (mm/page-writeback.c, fs/fs-writeback.c).
+//
+// A task may dirty `nrDirtiedPause` pages before it must look at the limits; gfs2 sizes its fault-in windows
+// by what is left of that allowance.
+
+import { type MaySleep, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
+import {
+  endPageWriteback,
+  getPage,
+  lockPage,
+  PG_DIRTY,
+  PG_WRITEBACK,
+  pageMapping,
+  pageMkclean,
+  type PhysMem,
+  putPage,
+  unlockPage,
+  type UserTask,
+  waitOnPageWriteback,
+} from "@faultline/mm";
+import type { FileMapping, WritebackRange } from "../vfs/inode.ts";
+
+/** Share of memory, in percent, that may be dirty before writers wait, and before write-back starts. */
+const VM_DIRTY_RATIO = 20;
+const DIRTY_BACKGROUND_RATIO = 10;
+
+/** The dirty pages of one node and their limits. Linux: struct dirty_throttle_control, for one device */
+export class DirtyPages {
+  readonly mem: PhysMem;
+  count = 0;
+
+  constructor(mem: PhysMem) {
+    this.mem = mem;
+  }
+
+  get limit(): number {
+    return Math.floor((this.mem.frames * VM_DIRTY_RATIO) / 100);
+  }
+
+  get backgroundLimit(): number {
+    return Math.floor((this.mem.frames * DIRTY_BACKGROUND_RATIO) / 100);
+  }
+}
+
+/**
+ * The page holds bytes that the disk does not have.
+ *
+ * Context: atomic; the page is locked or mapped writable. Linux: filemap_dirty_folio(), folio_account_dirtied()
+ */
+export function markPageDirty(task: UserTask, mapping: FileMapping, frame: Pfn): void {
+  const { flags } = mapping.mem;
+  if ((flags[frame] & PG_DIRTY) !== 0) return;
+  flags[frame] |= PG_DIRTY;
+  mapping.nrDirty++;
+  mapping.host.sb.dirty.count++;
+  task.nrDirtied++;
+}
+
+/** Must the task look at the limits before it dirties more? Context: atomic. */
+export function mustBalanceDirty(task: UserTask): boolean {
+  return task.nrDirtied >= task.nrDirtiedPause;
+}
+
+/**
+ * If the task has used up its allowance: write back what is too much, and give it a new allowance.
+ *
+ * Context: sleeps. Linux: balance_dirty_pages_ratelimited()
+ */
+export function* balanceDirtyPagesRatelimited(task: UserTask, mapping: FileMapping): MaySleep<void> {
+  if (!mustBalanceDirty(task)) return;
+  const { dirty } = mapping.host.sb;
+  task.world.trace?.emit(task, "balance_dirty_pages", task.nrDirtied);
+  task.nrDirtied = 0;
+  if (dirty.count > dirty.backgroundLimit) {
+    const status = yield* mapping.ops.writepages(task, mapping, { start: 0, end: Number.MAX_SAFE_INTEGER, sync: dirty.count > dirty.limit });
+    if (status !== 0) mapping.wbErr = status;
+  }
+  task.nrDirtiedPause = dirtyPollInterval(dirty.count, dirty.limit);
+}
+
+/** The square root of the distance to the limit, as a power of two. Linux: dirty_poll_interval() */
+function dirtyPollInterval(dirty: number, limit: number): number {
+  return limit > dirty ? 2 ** Math.floor(Math.floor(Math.log2(limit - dirty)) / 2) : 1;
+}
+
+/**
+ * The page is about to be written: make it clean, and read-only in every page table.
+ *
+ * Context: atomic; the page is locked. Returns: true when it was dirty.
+ * Linux: folio_clear_dirty_for_io()
+ */
+export function clearPageDirtyForIo(task: UserTask, mapping: FileMapping, frame: Pfn): boolean {
+  const { flags } = mapping.mem;
+  if (pageMkclean(task, frame) > 0) markPageDirty(task, mapping, frame);
+  if ((flags[frame] & PG_DIRTY) === 0) return false;
+  flags[frame] &= ~PG_DIRTY;
+  mapping.nrDirty--;
+  mapping.host.sb.dirty.count--;
+  return true;
+}
+
+/** Sends a run of neighbouring pages, locked before and under write-back now, to the disk. */
+export type SubmitRun = (frames: readonly Pfn[], index: number, endIo: (status: Status) => void) => void;
+
+/** Pages of one request at most. Linux: BIO_MAX_VECS */
+const MAX_RUN = 256;
+
+/**
+ * Write the dirty pages of a range back, neighbours together.
+ *
+ * Context: sleeps; no page lock held. Returns: 0, or with `range.sync` the first error.
+ * Linux: write_cache_pages(), filemap_fdatawait_range()
+ */
+export function* writeCachePages(
+  task: UserTask,
+  mapping: FileMapping,
+  range: WritebackRange,
+  submit: SubmitRun,
+): MaySleep<Status> {
+  const { mem } = mapping;
+  const first = Math.floor(range.start / PAGE_SIZE);
+  const last = Math.min(Math.floor(range.end / PAGE_SIZE), 2 ** 32 - 1);
+  const run: Pfn[] = [];
+  let runIndex = 0;
+  const flush = (): void => {
+    if (run.length > 0) submit([...run], runIndex, endRunWriteback(mapping, [...run]));
+    run.length = 0;
+  };
+  for (let index = mapping.pages.next(first, last + 1); index <= last; index = mapping.pages.next(index + 1, last + 1)) {
+    if (mapping.nrDirty === 0 && mapping.nrWriteback === 0) break;
+    const frame = mapping.find(index);
+    if ((mem.flags[frame] & (PG_DIRTY | PG_WRITEBACK)) === 0) continue;
+    getPage(mem, frame);
+    yield* lockPage(task, mem, frame);
+    if (pageMapping(mem, frame) === mapping && (mem.flags[frame] & PG_WRITEBACK) !== 0 && range.sync) {
+      yield* waitOnPageWriteback(mem, frame);
+    }
+    const mine = pageMapping(mem, frame) === mapping && (mem.flags[frame] & PG_WRITEBACK) === 0;
+    if (mine && clearPageDirtyForIo(task, mapping, frame)) {
+      beginPageWriteback(mapping, frame);
+      if (run.length === MAX_RUN || index !== runIndex + run.length) flush();
+      if (run.length === 0) runIndex = index;
+      run.push(frame);
+    } else {
+      putPage(mem, frame);
+    }
+    unlockPage(mem, frame);
+  }
+  flush();
+  if (!range.sync) return 0;
+  yield* filemapFdatawait(mapping, first, last);
+  return checkWritebackError(mapping);
+}
+
+/** The page's write to disk begins. Context: atomic; the page is locked. Linux: folio_start_writeback() */
+export function beginPageWriteback(mapping: FileMapping, frame: Pfn): void {
+  mapping.mem.flags[frame] |= PG_WRITEBACK;
+  mapping.nrWriteback++;
+}
+
+/** What happens when a run is on disk: its pages, on which the run holds references, are no longer under write-back. */
+export function endRunWriteback(mapping: FileMapping, frames: readonly Pfn[]): (status: Status) => void {
+  return (status) => {
+    if (status !== 0) mapping.wbErr = status;
+    for (const frame of frames) {
+      mapping.nrWriteback--;
+      endPageWriteback(mapping.mem, frame);
+      putPage(mapping.mem, frame);
+    }
+  };
+}
+
+/** Sleep until no page of the range is under write-back. Linux: filemap_fdatawait_range() */
+export function* filemapFdatawait(mapping: FileMapping, first: number, last: number): MaySleep<void> {
+  const { mem } = mapping;
+  for (let index = mapping.pages.next(first, last + 1); index <= last; index = mapping.pages.next(index + 1, last + 1)) {
+    if (mapping.nrWriteback === 0) return;
+    const frame = mapping.find(index);
+    if ((mem.flags[frame] & PG_WRITEBACK) === 0) continue;
+    getPage(mem, frame);
+    yield* waitOnPageWriteback(mem, frame);
+    putPage(mem, frame);
+  }
+}
+
+/** Tell of a write-back error once. Context: atomic. Linux: file_check_and_advance_wb_err() */
+export function checkWritebackError(mapping: FileMapping): Status {
+  const status = mapping.wbErr;
+  mapping.wbErr = 0;
+  return status;
+}
+
+/** Write a range back and wait for it. Context: sleeps. Returns: 0 or an error. Linux: filemap_write_and_wait_range() */
+export function* filemapWriteAndWait(
+  task: UserTask,
+  mapping: FileMapping,
+  start: number,
+  end: number,
+): MaySleep<Status> {
+  if (mapping.nrDirty === 0 && mapping.nrWriteback === 0) return checkWritebackError(mapping);
+  return yield* mapping.ops.writepages(task, mapping, { start, end, sync: true });
+}

@@ -1,0 +1,137 @@
+// Which blocks of a file exist, and where on disk they are (fs/gfs2/bmap.c). Block size is the page size.
+//
+// gfs2 keeps up to 3864 bytes in the dinode itself ("stuffed"). Beyond that the dinode holds 483 pointers,
+// to data blocks while the tree is one level high, later to indirect blocks of 509 pointers each. An extent
+// never crosses an indirect block: that is why mappings end at multiples of 509 blocks.
+
+import { RadixTree } from "@faultline/mm";
+
+/** Data that fits into the dinode. */
+export const STUFFED_MAX = 3864;
+/** Pointers in the dinode, and in an indirect block. */
+export const DINODE_POINTERS = 483;
+export const INDIRECT_POINTERS = 509;
+/** Blocks that a tree of each height reaches. */
+const HEIGHT_BLOCKS: readonly number[] = [
+  0,
+  DINODE_POINTERS,
+  DINODE_POINTERS * INDIRECT_POINTERS,
+  DINODE_POINTERS * INDIRECT_POINTERS ** 2,
+];
+
+/** A run of blocks that are all there, at consecutive places on disk, or all missing. */
+export interface Extent {
+  /** First block of the run within the file. */
+  readonly block: number;
+  readonly count: number;
+  /** Disk block of the first; 0 for a hole. */
+  readonly address: number;
+}
+
+export class BlockMap {
+  /** File block -> disk block; 0 = hole. */
+  readonly #pointers: RadixTree = new RadixTree();
+  /** Levels of pointers; 0 = stuffed. */
+  height = 0;
+  /** Data blocks that exist. */
+  dataBlocks = 0;
+  /** Indirect blocks that exist, by level above the data and position within the level. */
+  readonly #indirect = new Set<number>();
+
+  get stuffed(): boolean {
+    return this.height === 0;
+  }
+
+  /** Blocks that the file uses on disk: the dinode, indirect blocks and data. */
+  get blocks(): number {
+    return 1 + this.#indirect.size + this.dataBlocks;
+  }
+
+  /** Grow the tree until it reaches `block`: what the dinode pointed to moves into an indirect block. */
+  growTo(block: number): void {
+    for (; !this.reaches(block); this.height++) if (this.height > 0) this.#indirect.add(key(this.height, 0));
+  }
+
+  /** Could the tree as it is point to this block? */
+  reaches(block: number): boolean {
+    return block < HEIGHT_BLOCKS[this.height];
+  }
+
+  addressOf(block: number): number {
+    return this.#pointers.get(block);
+  }
+
+  /** The run of at most `count` blocks that begins at `block`, within one indirect block. */
+  extent(block: number, count: number): Extent {
+    const address = this.#pointers.get(block);
+    const end = address === 0 ? block + count : Math.min(block + count, this.#tableEnd(block));
+    if (address === 0) return { block, count: this.#pointers.next(block, end) - block, address };
+    let next = block + 1;
+    while (next < end && this.#pointers.get(next) === address + next - block) next++;
+    return { block, count: next - block, address };
+  }
+
+  /** Missing blocks from `block` on that one allocation can fill: within one indirect block. */
+  allocatable(block: number, count: number): number {
+    const height = this.reaches(block) ? this.height : heightFor(block);
+    const pointers = height > 1 ? INDIRECT_POINTERS : DINODE_POINTERS;
+    const end = Math.min(block + count, block - (block % pointers) + pointers);
+    return this.#pointers.next(block, end) - block;
+  }
+
+  /** Enter a new block, and the indirect blocks that lead to it. Grow the tree first. */
+  allocate(block: number, address: number): void {
+    if (this.#pointers.get(block) === 0) this.dataBlocks++;
+    this.#pointers.set(block, address);
+    let position = block;
+    for (let level = 1; level < this.height; level++) {
+      position = Math.floor(position / INDIRECT_POINTERS);
+      this.#indirect.add(key(level, position));
+    }
+  }
+
+  /**
+   * Forget the blocks of [from, to), and the indirect blocks that point to nothing else by their place.
+   *
+   * `freed` is called with each disk block. Linux: punch_hole()
+   */
+  punch(from: number, to: number, freed: (address: number) => void): void {
+    const end = Math.min(to, HEIGHT_BLOCKS[HEIGHT_BLOCKS.length - 1]);
+    this.#pointers.forEach(from, end, (block, address) => {
+      this.#pointers.set(block, 0);
+      this.dataBlocks--;
+      freed(address);
+    });
+    for (const each of this.#indirect) {
+      const span = INDIRECT_POINTERS ** Math.floor(each / LEVEL);
+      const start = (each % LEVEL) * span;
+      if (start >= from && start + span <= to) this.#indirect.delete(each);
+    }
+  }
+
+  /** Call `visit` for every block of [from, to) that exists. */
+  forEach(from: number, to: number, visit: (block: number, address: number) => void): void {
+    this.#pointers.forEach(from, to, visit);
+  }
+
+  /** The first block from `from` on that exists; `to` when there is none below it. */
+  nextData(from: number, to: number): number {
+    return this.#pointers.next(from, to);
+  }
+
+  /** One past the last block that the indirect block (or the dinode) of `block` points to. */
+  #tableEnd(block: number): number {
+    return this.height < 2 ? DINODE_POINTERS : block - (block % INDIRECT_POINTERS) + INDIRECT_POINTERS;
+  }
+}
+
+/** Positions within a level stay below this. */
+const LEVEL = 2 ** 40;
+
+function key(level: number, position: number): number {
+  return level * LEVEL + position;
+}
+
+function heightFor(block: number): number {
+  return HEIGHT_BLOCKS.findIndex((reach) => block < reach);
+}

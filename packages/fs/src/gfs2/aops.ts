@@ -1,0 +1,79 @@
+// gfs2's page cache operations (fs/gfs2/aops.c).
+
+import { type MaySleep, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
+import { getPage, unlockPage, type UserTask, waitOnPageWriteback } from "@faultline/mm";
+import {
+  balanceDirtyPagesRatelimited,
+  beginPageWriteback,
+  clearPageDirtyForIo,
+  endRunWriteback,
+  markPageDirty,
+  writeCachePages,
+} from "../cache/page-writeback.ts";
+import type { ReadaheadControl } from "../cache/readahead.ts";
+import { segmentsOf } from "../disk/disk.ts";
+import { iomapReadahead, iomapReadFolio } from "../iomap/buffered-read.ts";
+import type { FileMapping, FileMappingOperations, WritebackRange } from "../vfs/inode.ts";
+import { gfs2IomapOps } from "./bmap.ts";
+import type { Gfs2Inode } from "./inode.ts";
+
+export const gfs2Aops: FileMappingOperations = {
+  dirtyFolio(task: UserTask, mapping: FileMapping, frame: Pfn): void {
+    markPageDirty(task, mapping, frame);
+  },
+
+  balanceDirty(task: UserTask, mapping: FileMapping): MaySleep<void> {
+    return balanceDirtyPagesRatelimited(task, mapping);
+  },
+
+  /** Linux: gfs2_readahead() */
+  *readahead(task: UserTask, rac: ReadaheadControl): MaySleep<void> {
+    const inode = rac.mapping.host as Gfs2Inode;
+    task.world.trace?.emit(task, "gfs2_readahead", inode.ino);
+    // Stuffed data are read with their page, one at a time.
+    if (!inode.isInline) yield* iomapReadahead(task, rac, gfs2IomapOps);
+  },
+
+  /** Linux: gfs2_read_folio() */
+  *readFolio(task: UserTask, mapping: FileMapping, frame: Pfn): MaySleep<Status> {
+    task.world.trace?.emit(task, "gfs2_read_folio", mapping.ino);
+    const status = yield* iomapReadFolio(task, mapping, frame, gfs2IomapOps);
+    task.world.trace?.emit(task, "gfs2_read_folio_ret", status);
+    return status;
+  },
+
+  /** Linux: gfs2_writepages() */
+  *writepages(task: UserTask, mapping: FileMapping, range: WritebackRange): MaySleep<Status> {
+    return yield* writeCachePages(task, mapping, range, (frames, index, endIo) => {
+      submitRun(mapping, frames, index, endIo);
+    });
+  },
+
+  /** Linux: gfs2_writepage(), for reclaim */
+  *writepage(task: UserTask, mapping: FileMapping, frame: Pfn): MaySleep<boolean> {
+    const { mem } = mapping;
+    const dirty = clearPageDirtyForIo(task, mapping, frame);
+    if (dirty) {
+      getPage(mem, frame);
+      beginPageWriteback(mapping, frame);
+      submitRun(mapping, [frame], mem.index[frame], endRunWriteback(mapping, [frame]));
+    }
+    unlockPage(mem, frame);
+    yield* waitOnPageWriteback(mem, frame);
+    return mapping.wbErr === 0;
+  },
+};
+
+/** Send neighbouring pages to the disk, as far as the file goes. */
+function submitRun(
+  mapping: FileMapping,
+  frames: readonly Pfn[],
+  index: number,
+  endIo: (status: Status) => void,
+): void {
+  const inode = mapping.host as Gfs2Inode;
+  const position = index * PAGE_SIZE;
+  const length = Math.min(frames.length * PAGE_SIZE, inode.size - position);
+  if (length <= 0) endIo(0);
+  else inode.sb.submitWrite(inode, position, segmentsOf(frames, length).filter((segment) => segment.length > 0), endIo);
+}

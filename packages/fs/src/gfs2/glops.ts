@@ -1,0 +1,65 @@
+// What an inode's glock does when its state changes (fs/gfs2/glops.c): write back before it is given up,
+// drop what is cached, read the dinode again.
+
+import type { MaySleep, Status } from "@faultline/kernel";
+import { unmapMappingPages, type UserTask } from "@faultline/mm";
+import { truncateInodePages } from "../cache/page-cache.ts";
+import { filemapWriteAndWait } from "../cache/page-writeback.ts";
+import { type Gfs2Holder, GLF_DIRTY, GLF_INSTANTIATE_NEEDED, type Glock, type GlockOperations } from "./glock.ts";
+import type { Gfs2Inode } from "./inode.ts";
+import { LM_ST_DEFERRED } from "./lm.ts";
+import { writeDinode } from "./super.ts";
+
+export const inodeGlops: GlockOperations = {
+  type: "inode",
+
+  /** Linux: inode_go_sync() */
+  *sync(task: UserTask, glock: Glock): MaySleep<Status> {
+    const inode = glock.object as Gfs2Inode;
+    if (inode.swPaged) {
+      inode.swPaged = false;
+      // The next store must fault, and ask for the lock again.
+      unmapMappingPages(task, inode.mapping, 0, ALL_PAGES, false);
+    }
+    yield* inodeDioWait(inode);
+    if ((glock.flags & GLF_DIRTY) === 0) return 0;
+    glock.flags &= ~GLF_DIRTY;
+    const data = yield* filemapWriteAndWait(task, inode.mapping, 0, Number.MAX_SAFE_INTEGER);
+    const metadata = writeDinode(inode);
+    return data !== 0 ? data : metadata;
+  },
+
+  /** Linux: inode_go_inval() */
+  *invalidate(task: UserTask, glock: Glock, metadata: boolean): MaySleep<void> {
+    const inode = glock.object as Gfs2Inode;
+    if (metadata) {
+      glock.flags |= GLF_INSTANTIATE_NEEDED;
+      inode.dropMetadata();
+    }
+    unmapMappingPages(task, inode.mapping, 0, ALL_PAGES, false);
+    yield* truncateInodePages(task, inode.mapping, 0, Number.MAX_SAFE_INTEGER);
+  },
+
+  /** Linux: inode_go_instantiate(), gfs2_inode_refresh() */
+  *instantiate(_task: UserTask, glock: Glock): MaySleep<Status> {
+    const inode = glock.object as Gfs2Inode;
+    inode.size = inode.disk.size;
+    return 0;
+  },
+
+  /** Linux: inode_go_held() */
+  *held(_task: UserTask, holder: Gfs2Holder): MaySleep<void> {
+    if (holder.state !== LM_ST_DEFERRED) yield* inodeDioWait(holder.glock.object as Gfs2Inode);
+  },
+
+  heldWaits(holder: Gfs2Holder): boolean {
+    return holder.state !== LM_ST_DEFERRED && (holder.glock.object as Gfs2Inode).dioCount > 0;
+  },
+};
+
+const ALL_PAGES = 2 ** 32;
+
+/** Sleep until no direct I/O is in flight. Linux: inode_dio_wait() */
+export function* inodeDioWait(inode: Gfs2Inode): MaySleep<void> {
+  while (!inode.dioDone.isReady()) yield inode.dioDone;
+}

@@ -1,0 +1,249 @@
+// The fix as it stands (5.18 on): what runs under the glock cannot fault, and its type says so. When it falls
+// short, the glock is dropped, the buffer is faulted in by hand, and the glock is taken again.
+//
+// Between M22 (5.18) and today this changed in one place that shows: how a direct write that never makes
+// progress ends (`boundedRetries`).
+
+import {
+  EAGAIN,
+  EFAULT,
+  ENOTBLK,
+  err,
+  type MayFault,
+  type MaySleep,
+  PAGE_SIZE,
+  RetryGuard,
+  type Ssize,
+} from "@faultline/kernel";
+import { FAULTS_DISABLED, pagefaultDisable, pagefaultEnable, type UserTask } from "@faultline/mm";
+import { faultInIovIterReadable, faultInIovIterWriteable, type IovIter, isIterFaultedIn } from "@faultline/uio";
+import { genericFileReadIter } from "../../cache/filemap-read.ts";
+import { iomapFileBufferedWrite } from "../../iomap/buffered-write.ts";
+import { IOMAP_DIO_PARTIAL, iomapDioRw } from "../../iomap/direct-io.ts";
+import { IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../../vfs/kiocb.ts";
+import { gfs2IomapOps } from "../bmap.ts";
+import { Gfs2Holder } from "../glock.ts";
+import { gfs2GlockDq, gfs2GlockNq, gfs2GlockTryNq } from "../glock-queue.ts";
+import type { Gfs2Inode } from "../inode.ts";
+import { LM_ST_DEFERRED, LM_ST_EXCLUSIVE, LM_ST_SHARED } from "../lm.ts";
+import type { Gfs2Io } from "../revision.ts";
+import type { FaultInWindow, WindowRule } from "../window.ts";
+import { DIO_NOFAULT } from "./dio-access.ts";
+
+/**
+ * Read what is cached without the glock, then the rest under it.
+ *
+ * Also the first, lockless pass disables faults: it holds references to pages, and a fault that waits for
+ * another node would keep that node from taking them away.
+ *
+ * Context: may fault, never while the glock is held.
+ * Returns: bytes read, or an error if none.
+ * Linux:   gfs2_file_read_iter(), its buffered part
+ */
+export const bufferedReadWith =
+  (rule: WindowRule): Gfs2Io =>
+  (task, iocb, to) =>
+    bufferedRead(task, iocb, to, rule);
+
+function* bufferedRead(task: UserTask, iocb: Kiocb, to: IovIter, rule: WindowRule): MayFault<Ssize> {
+  const inode = iocb.file.inode as Gfs2Inode;
+  pagefaultDisable(task);
+  iocb.flags |= IOCB_NOIO;
+  let ret = yield* genericFileReadIter(task, iocb, to, FAULTS_DISABLED);
+  iocb.flags &= ~IOCB_NOIO;
+  pagefaultEnable(task);
+  if (ret >= 0 && to.count === 0) return ret;
+  if (ret < 0 && ret !== err(EFAULT) && (ret !== err(EAGAIN) || (iocb.flags & IOCB_NOWAIT) !== 0)) return ret;
+  let read = Math.max(ret, 0);
+  const window: FaultInWindow = { prevCount: 0, size: 0 };
+  const guard = new RetryGuard("gfs2_file_read_iter");
+  for (;;) {
+    ret = yield* readLocked(task, iocb, to, inode);
+    if (ret <= 0 && ret !== err(EFAULT)) break;
+    read += Math.max(ret, 0);
+    if (!rule(task, to, iocb, window)) break;
+    window.size -= yield* faultInIovIterWriteable(task, to, window.size);
+    if (window.size === 0) break;
+    guard.again(`${read} bytes read, ${to.count} left`);
+  }
+  return (read > 0 ? read : ret) as Ssize;
+}
+
+/** One try under the glock. Context: sleeps, and by its type takes no user fault. */
+function* readLocked(task: UserTask, iocb: Kiocb, to: IovIter, inode: Gfs2Inode): MaySleep<Ssize> {
+  const holder = new Gfs2Holder(inode.glock, LM_ST_SHARED, 0, "gfs2_file_read_iter");
+  if (!gfs2GlockTryNq(task, holder)) {
+    const status = yield* gfs2GlockNq(task, holder);
+    if (status !== 0) return status as Ssize;
+  }
+  pagefaultDisable(task);
+  const ret = yield* genericFileReadIter(task, iocb, to, FAULTS_DISABLED);
+  pagefaultEnable(task);
+  gfs2GlockDq(task, holder);
+  return ret;
+}
+
+/**
+ * Fault a window of the source in, write it under the glock, and so on.
+ *
+ * The source comes first, before the first try: blocks are then allocated for as much as can be written.
+ *
+ * Context: may fault, never while the glock is held.
+ * Returns: bytes written, or an error if none.
+ * Linux:   gfs2_file_buffered_write()
+ */
+export const bufferedWriteWith =
+  (rule: WindowRule): Gfs2Io =>
+  (task, iocb, from) =>
+    bufferedWrite(task, iocb, from, rule);
+
+function* bufferedWrite(task: UserTask, iocb: Kiocb, from: IovIter, rule: WindowRule): MayFault<Ssize> {
+  const inode = iocb.file.inode as Gfs2Inode;
+  const whole = from.count;
+  const window: FaultInWindow = { prevCount: 0, size: 0 };
+  let guard: RetryGuard | null = null;
+  let written = 0;
+  let ret = 0 as Ssize;
+  task.world.trace?.emit(task, "gfs2_file_buffered_write", inode.ino);
+  let faultIn = rule(task, from, iocb, window);
+  for (;;) {
+    if (faultIn) {
+      if (isIterFaultedIn(task, from, window.size)) window.size = Math.min(window.size, from.count);
+      else window.size -= yield* faultInIovIterReadable(task, from, window.size);
+      if (window.size === 0) {
+        ret = err(EFAULT);
+        break;
+      }
+      from.count = Math.min(from.count, window.size);
+    }
+    ret = yield* writeLocked(task, iocb, from, inode);
+    if (ret > 0) written += ret;
+    if (ret <= 0 && ret !== err(EFAULT)) break;
+    from.count = whole - written;
+    faultIn = rule(task, from, iocb, window);
+    if (!faultIn) break;
+    guard ??= new RetryGuard("gfs2_file_buffered_write");
+    guard.again(`${written} bytes written, ${from.count} left`);
+  }
+  from.count = whole - written;
+  ret = (written > 0 ? written : ret) as Ssize;
+  task.world.trace?.emit(task, "gfs2_file_buffered_write_ret", ret);
+  return ret;
+}
+
+/** One try under the glock. Context: sleeps, and by its type takes no user fault. */
+function* writeLocked(task: UserTask, iocb: Kiocb, from: IovIter, inode: Gfs2Inode): MaySleep<Ssize> {
+  const holder = new Gfs2Holder(inode.glock, LM_ST_EXCLUSIVE, 0, "gfs2_file_buffered_write");
+  if (!gfs2GlockTryNq(task, holder)) {
+    const status = yield* gfs2GlockNq(task, holder);
+    if (status !== 0) return status as Ssize;
+  }
+  pagefaultDisable(task);
+  const ret = yield* iomapFileBufferedWrite(task, iocb, from, gfs2IomapOps, FAULTS_DISABLED);
+  pagefaultEnable(task);
+  gfs2GlockDq(task, holder);
+  return ret;
+}
+
+/**
+ * Read directly; what was read before the buffer ran out counts.
+ *
+ * Context: may fault, never while the glock is held.
+ * Returns: bytes read; an error hides what was read before it.
+ * Linux:   gfs2_file_direct_read()
+ */
+export const directReadWith =
+  (rule: WindowRule): Gfs2Io =>
+  (task, iocb, to) =>
+    directRead(task, iocb, to, rule);
+
+function* directRead(task: UserTask, iocb: Kiocb, to: IovIter, rule: WindowRule): MayFault<Ssize> {
+  const inode = iocb.file.inode as Gfs2Inode;
+  if (to.count === 0) return 0 as Ssize;
+  const window: FaultInWindow = { prevCount: 0, size: 0 };
+  const guard = new RetryGuard("gfs2_file_direct_read");
+  let read = 0;
+  let ret: Ssize;
+  for (;;) {
+    ret = yield* directLocked(task, iocb, to, inode, read, "gfs2_file_direct_read");
+    if (ret <= 0 && ret !== err(EFAULT)) break;
+    // Cumulative: earlier tries are in it.
+    if (ret > 0) read = ret;
+    if (!rule(task, to, iocb, window)) break;
+    window.size -= yield* faultInIovIterWriteable(task, to, window.size);
+    if (window.size === 0) break;
+    guard.again(`${read} bytes read, ${to.count} left`);
+  }
+  return ret < 0 ? ret : (read as Ssize);
+}
+
+/**
+ * Write directly as far as blocks exist; the rest is left to the page cache.
+ *
+ * `boundedRetries`: since 6.4 a write that makes no progress with a single page either is left to the page
+ * cache too. Before, it went round for ever: the direct write itself threw its source out of the page cache.
+ *
+ * Context: may fault, never while the glock is held.
+ * Returns: bytes written directly, 0 to write all through the page cache; an error hides what was written before it.
+ * Linux:   gfs2_file_direct_write()
+ */
+export const directWriteWith =
+  (rule: WindowRule, boundedRetries: boolean): Gfs2Io =>
+  (task, iocb, from) =>
+    directWrite(task, iocb, from, rule, boundedRetries);
+
+function* directWrite(
+  task: UserTask,
+  iocb: Kiocb,
+  from: IovIter,
+  rule: WindowRule,
+  boundedRetries: boolean,
+): MayFault<Ssize> {
+  const inode = iocb.file.inode as Gfs2Inode;
+  const window: FaultInWindow = { prevCount: 0, size: 0 };
+  const guard = new RetryGuard("gfs2_file_direct_write");
+  let written = 0;
+  let ret: Ssize;
+  for (;;) {
+    ret = yield* directLocked(task, iocb, from, inode, written, "gfs2_file_direct_write");
+    if (ret <= 0) {
+      if (ret === err(ENOTBLK)) ret = 0 as Ssize;
+      if (ret !== err(EFAULT)) break;
+    }
+    if (ret > 0) written = ret;
+    const enough = boundedRetries && window.prevCount === from.count && window.size <= PAGE_SIZE;
+    if (!rule(task, from, iocb, window)) break;
+    window.size -= yield* faultInIovIterReadable(task, from, window.size);
+    if (window.size === 0) break;
+    if (enough) {
+      ret = 0 as Ssize;
+      break;
+    }
+    guard.again(`${written} bytes written, ${from.count} left`);
+  }
+  return ret < 0 ? ret : (written as Ssize);
+}
+
+/** One try under the glock. Context: sleeps, and by its type takes no user fault. */
+function* directLocked(
+  task: UserTask,
+  iocb: Kiocb,
+  iter: IovIter,
+  inode: Gfs2Inode,
+  doneBefore: number,
+  ip: string,
+): MaySleep<Ssize> {
+  const holder = new Gfs2Holder(inode.glock, LM_ST_DEFERRED, 0, ip);
+  const status = yield* gfs2GlockNq(task, holder);
+  if (status !== 0) return status as Ssize;
+  let ret = 0 as Ssize;
+  if (!iter.dataSource || iocb.pos + iter.count <= inode.size) {
+    pagefaultDisable(task);
+    iter.nofault = true;
+    ret = yield* iomapDioRw(task, iocb, iter, gfs2IomapOps, IOMAP_DIO_PARTIAL, DIO_NOFAULT, doneBefore);
+    iter.nofault = false;
+    pagefaultEnable(task);
+  }
+  gfs2GlockDq(task, holder);
+  return ret;
+}

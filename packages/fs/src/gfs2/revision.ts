@@ -1,0 +1,39 @@
+// What differs between versions of gfs2 and of what it stands on. A revision is one object; a mount has one.
+
+import type { Faulting, Sleep, Ssize } from "@faultline/kernel";
+import type { MmRevision, UserTask } from "@faultline/mm";
+import type { IovIter, UioRevision } from "@faultline/uio";
+import type { ReadaheadRevision } from "../cache/readahead.ts";
+import type { IomapRevision } from "../iomap/revision.ts";
+import type { Kiocb } from "../vfs/kiocb.ts";
+import type { GlockRevision } from "./lock-space.ts";
+
+/** One of gfs2's four ways to move bytes. At its widest: on some revisions it faults, on others it only sleeps. */
+export type Gfs2Io = (task: UserTask, iocb: Kiocb, iter: IovIter) => Generator<Sleep | Faulting, Ssize, void>;
+
+export interface Gfs2Revision {
+  /** As on the command line: "5.10", "v4", "cure:keep-glock". */
+  readonly name: string;
+  /** One sentence: what it is. */
+  readonly title: string;
+  readonly mm: MmRevision;
+  readonly uio: UioRevision;
+  readonly readahead: ReadaheadRevision;
+  readonly iomap: IomapRevision;
+  readonly glock: GlockRevision;
+  readonly readsPageByPage: boolean;
+  /** Buffered writes take the glock in iomap_begin, extent by extent: until 5.15. */
+  readonly locksInIomap: boolean;
+  /** A short write gives back all the blocks that it did not use: 5.18 on. */
+  readonly freesWholeTail: boolean;
+  /** Direct writes do not update the time stamps beforehand: 6.x on. */
+  readonly directKeepsTimes: boolean;
+  /** write() knows RWF_NOAPPEND (6.9 on), RWF_ATOMIC and RWF_DONTCACHE (6.11, 6.14 on). */
+  readonly rwfFlags: number;
+  /** Pipes: what a write leaves in a slot whose copy failed (7.2 differs). */
+  readonly pipeKeepsEmptySlot: boolean;
+  readonly bufferedRead: Gfs2Io;
+  readonly bufferedWrite: Gfs2Io;
+  readonly directRead: Gfs2Io;
+  readonly directWrite: Gfs2Io;
+}

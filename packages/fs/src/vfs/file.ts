@@ -1,0 +1,91 @@
+// struct file: an open file, its flags, position and read-ahead state.
+
+import { type Faulting, type MaySleep, Mutex, type Sleep, type Ssize, type Status } from "@faultline/kernel";
+import type { UserTask, VmaBacking } from "@faultline/mm";
+import type { IovIter } from "@faultline/uio";
+import type { Inode } from "./inode.ts";
+import type { Kiocb } from "./kiocb.ts";
+
+// include/uapi/asm-generic/fcntl.h
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+export const O_ACCMODE = 3;
+export const O_CREAT = 0o100;
+export const O_EXCL = 0o200;
+export const O_TRUNC = 0o1000;
+export const O_APPEND = 0o2000;
+export const O_NONBLOCK = 0o4000;
+export const O_DSYNC = 0o10000;
+export const O_DIRECT = 0o40000;
+/** O_SYNC includes O_DSYNC. */
+export const O_SYNC: number = 0o4000000 | O_DSYNC;
+
+/** What is known about how a file is being read, in pages. Linux: struct file_ra_state */
+export interface FileRaState {
+  /** Where the current window starts, how long it is, and how much of it was read ahead of need. */
+  start: number;
+  size: number;
+  asyncSize: number;
+  /** Largest window. */
+  raPages: number;
+  /** Misses in mappings; too many turn read-around off. */
+  mmapMiss: number;
+  /** Position where the last read ended; -1 before the first. */
+  prevPos: number;
+}
+
+/** What a file can do. `Y`: what a read or write may yield besides sleeping; Faulting on kernels before the fix. */
+export interface FileOperations<Y = never> {
+  readIter(task: UserTask, iocb: Kiocb, to: IovIter): Generator<Sleep | Y, Ssize, void>;
+  writeIter(task: UserTask, iocb: Kiocb, from: IovIter): Generator<Sleep | Y, Ssize, void>;
+  llseek?(task: UserTask, file: File, offset: number, whence: number): MaySleep<number>;
+  fsync?(task: UserTask, file: File, start: number, end: number, datasync: boolean): MaySleep<Status>;
+  /** What mmap of the file maps, or an error. */
+  mmap?(task: UserTask, file: File): MaySleep<VmaBacking | Status>;
+  release(file: File): void;
+}
+
+/** What open leaves behind: one open file description. */
+export class File {
+  readonly inode: Inode;
+  readonly fOp: FileOperations<Faulting>;
+  /** O_*. */
+  readonly flags: number;
+  /** The position that read() and write() move; -1 for what has none (pipes). */
+  pos: number;
+  /** Held by read() and write() while they use `pos`. Linux: f_pos_lock */
+  readonly posLock: Mutex;
+  readonly ra: FileRaState;
+  /** Descriptors and mappings that refer to it. */
+  count = 1;
+
+  constructor(inode: Inode, fOp: FileOperations<Faulting>, flags: number) {
+    this.inode = inode;
+    this.fOp = fOp;
+    this.flags = flags;
+    this.pos = 0;
+    this.posLock = new Mutex(inode.sb.world, "f_pos_lock", `f_pos_lock ${inode.label}`);
+    const { raPages } = inode.sb.readahead;
+    this.ra = { start: 0, size: 0, asyncSize: 0, raPages, mmapMiss: 0, prevPos: -1 };
+  }
+
+  get readable(): boolean {
+    return (this.flags & O_ACCMODE) !== O_WRONLY;
+  }
+
+  get writable(): boolean {
+    return (this.flags & O_ACCMODE) !== O_RDONLY;
+  }
+}
+
+/** One more user. Linux: get_file() */
+export function getFile(file: File): File {
+  file.count++;
+  return file;
+}
+
+/** One user fewer; the last one closes it. Context: atomic. Linux: fput() */
+export function fput(file: File): void {
+  if (--file.count === 0) file.fOp.release(file);
+}

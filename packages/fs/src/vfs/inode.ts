@@ -1,0 +1,101 @@
+// struct inode: a file as one node sees it, and its page cache. Filesystems extend it.
+
+import { type MaySleep, type Pfn, RwSemaphore, type Status, WaitChannel, wakeUpAll } from "@faultline/kernel";
+import { AddressSpace, type AddressSpaceOperations, type UserTask } from "@faultline/mm";
+import type { ReadaheadControl } from "../cache/readahead.ts";
+import type { SuperBlock } from "./super.ts";
+
+/** What the page cache asks of a filesystem. Linux: struct address_space_operations */
+export interface FileMappingOperations extends AddressSpaceOperations {
+  /** Start reading the pages of `rac`; they are locked, and unlocked when their read is over. */
+  readahead(task: UserTask, rac: ReadaheadControl): MaySleep<void>;
+  /**
+   * Read one locked page; it is unlocked when the read is over, and uptodate if it went well.
+   *
+   * Context: sleeps. Returns: 0 when the read was started, or an error (the page is unlocked then too).
+   */
+  readFolio(task: UserTask, mapping: FileMapping, frame: Pfn): MaySleep<Status>;
+  /**
+   * Write dirty pages of [start, end] back, and wait if `wait`.
+   *
+   * Context: sleeps; no page lock held. Returns: 0 or an error.
+   */
+  writepages(task: UserTask, mapping: FileMapping, range: WritebackRange): MaySleep<Status>;
+}
+
+/** Which dirty pages to write. Linux: struct writeback_control */
+export interface WritebackRange {
+  /** First and last byte. */
+  readonly start: number;
+  readonly end: number;
+  /** Wait for pages that are under write-back already, and for all that this call starts. Linux: WB_SYNC_ALL */
+  readonly sync: boolean;
+}
+
+/** The page cache of one file. */
+export class FileMapping extends AddressSpace {
+  declare readonly ops: FileMappingOperations;
+  declare readonly host: Inode;
+  /** Dirty pages, so that clean files are not searched. */
+  nrDirty = 0;
+  /** Pages under write-back. */
+  nrWriteback = 0;
+  /** The first write-back error that nobody has been told of; 0 = none. Linux: wb_err */
+  wbErr: Status = 0;
+}
+
+export abstract class Inode {
+  readonly sb: SuperBlock;
+  readonly ino: number;
+  /** What reports and traces call it. */
+  readonly label: string;
+  /** Serialises writers; held across a whole write, fault-in included. Linux: i_rwsem */
+  readonly rwsem: RwSemaphore;
+  abstract readonly mapping: FileMapping;
+  /** Bytes; changed under rwsem and the filesystem's own lock. */
+  size = 0;
+  /** Direct I/O in flight; change it with dioBegin and dioEnd. Linux: i_dio_count */
+  dioCount = 0;
+  /** Ready while no direct I/O is in flight. */
+  readonly dioDone: DioDone;
+  /** Simulated microseconds of the last change. */
+  mtime = 0;
+  /** Open files. */
+  openCount = 0;
+
+  constructor(sb: SuperBlock, ino: number, label: string) {
+    this.sb = sb;
+    this.ino = ino;
+    this.label = label;
+    this.rwsem = new RwSemaphore(sb.world, "i_rwsem", `i_rwsem ${label}`);
+    this.dioDone = new DioDone(this);
+  }
+
+  /** Does the file's data lie with its metadata? */
+  abstract get isInline(): boolean;
+  /** The data with the metadata changed. Context: atomic. */
+  abstract markInlineDirty(): void;
+}
+
+class DioDone extends WaitChannel {
+  readonly inode: Inode;
+
+  constructor(inode: Inode) {
+    super(`direct I/O of ${inode.label}`);
+    this.inode = inode;
+  }
+
+  override isReady(): boolean {
+    return this.inode.dioCount === 0;
+  }
+}
+
+/** Direct I/O on the inode begins. Context: atomic. Linux: inode_dio_begin() */
+export function dioBegin(inode: Inode): void {
+  inode.dioCount++;
+}
+
+/** Direct I/O on the inode is over. Context: atomic. Linux: inode_dio_end() */
+export function dioEnd(inode: Inode): void {
+  if (--inode.dioCount === 0) wakeUpAll(inode.dioDone);
+}
