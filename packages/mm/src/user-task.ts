@@ -18,6 +18,10 @@ export class UserTask extends Task {
   /** Address and kind of the access that failed last: what the CPU leaves in CR2 and the error code. */
   faultAddress = 0;
   faultErrorCode = 0;
+  /** Longest file that the task may make (RLIMIT_FSIZE). */
+  fileSizeLimit: number = Number.POSITIVE_INFINITY;
+  /** Signals sent to the task that are not about a memory access: SIGPIPE, SIGXFSZ. */
+  readonly pendingSignals: Set<number> = new Set();
   /** User-mode handlers by signal number. Linux: sighand */
   readonly sigaction: Map<number, SignalHandler> = new Map();
 
