@@ -30,14 +30,14 @@ import {
   pageMapping,
   putPage,
   trylockPage,
-  unlockPage,
   type UserAccess,
   type UserTask,
+  unlockPage,
   waitOnPageLocked,
 } from "@faultline/mm";
 import { copyPageToIter, copyPageToIterAtomic, type IovIter, iovIterTruncate } from "@faultline/uio";
-import { IOCB_DIRECT, IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../vfs/kiocb.ts";
 import type { FileMapping } from "../vfs/inode.ts";
+import { IOCB_DIRECT, IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../vfs/kiocb.ts";
 import { addNewPage, findGetPage } from "./page-cache.ts";
 import { pageCacheAsyncReadahead, pageCacheSyncReadahead } from "./readahead.ts";
 

@@ -5,7 +5,17 @@
 //     invalidate_lock
 //       page lock
 
-import { bugOn, EBUSY, err, type MaySleep, offsetInPage, PAGE_SIZE, type Pfn, pageIndex, type Status } from "@faultline/kernel";
+import {
+  bugOn,
+  EBUSY,
+  err,
+  type MaySleep,
+  offsetInPage,
+  PAGE_SIZE,
+  type Pfn,
+  pageIndex,
+  type Status,
+} from "@faultline/kernel";
 import {
   allocPage,
   getPage,
@@ -15,16 +25,15 @@ import {
   markPageAccessed,
   PG_DIRTY,
   PG_LOCKED,
-  PG_UPTODATE,
   PG_WRITEBACK,
   pageAddress,
   pageMapping,
   putPage,
   trylockPage,
   tryToUnmap,
+  type UserTask,
   unlockPage,
   unmapMappingPages,
-  type UserTask,
   waitOnPageWriteback,
 } from "@faultline/mm";
 import type { FileMapping } from "../vfs/inode.ts";
@@ -98,6 +107,7 @@ export function deletePage(task: UserTask, mapping: FileMapping, frame: Pfn): vo
   if ((mem.flags[frame] & PG_DIRTY) !== 0) {
     mem.flags[frame] &= ~PG_DIRTY;
     mapping.nrDirty--;
+    mapping.host.sb.dirty.count--;
   }
   mem.world.accesses?.write(mapping.slotId(index));
   task.world.trace?.emit(task, "mm_filemap_delete_from_page_cache", mapping.ino, index, frame);
@@ -124,12 +134,7 @@ export function* truncatePagecache(task: UserTask, mapping: FileMapping, start: 
  *
  * Context: sleeps; no page lock held. Linux: truncate_inode_pages_range()
  */
-export function* truncateInodePages(
-  task: UserTask,
-  mapping: FileMapping,
-  start: number,
-  end: number,
-): MaySleep<void> {
+export function* truncateInodePages(task: UserTask, mapping: FileMapping, start: number, end: number): MaySleep<void> {
   const first = Math.ceil(start / PAGE_SIZE);
   const last = end === Number.MAX_SAFE_INTEGER ? ALL_PAGES : pageIndex(end);
   yield* forEachLockedPage(task, mapping, first, last, function* (frame): MaySleep<void> {
@@ -232,7 +237,15 @@ export function* invalidateInodePages2(
   return status;
 }
 
-/** Is every page of the range there and uptodate? Context: atomic. */
-export function isUptodate(mapping: FileMapping, frame: Pfn): boolean {
-  return (mapping.mem.flags[frame] & PG_UPTODATE) !== 0;
+/** Forget every page of a file that nobody can reach any more, dirty or not. Context: atomic. */
+export function dropAllPages(task: UserTask, mapping: FileMapping): void {
+  const { mem } = mapping;
+  mapping.pages.forEach(0, ALL_PAGES, (_index, entry) => {
+    const frame = entry as Pfn;
+    getPage(mem, frame);
+    mem.flags[frame] |= PG_LOCKED;
+    deletePage(task, mapping, frame);
+    unlockPage(mem, frame);
+    putPage(mem, frame);
+  });
 }

@@ -11,12 +11,12 @@ import {
   lockPage,
   PG_DIRTY,
   PG_WRITEBACK,
+  type PhysMem,
   pageMapping,
   pageMkclean,
-  type PhysMem,
   putPage,
-  unlockPage,
   type UserTask,
+  unlockPage,
   waitOnPageWriteback,
 } from "@faultline/mm";
 import type { FileMapping, WritebackRange } from "../vfs/inode.ts";
@@ -73,7 +73,11 @@ export function* balanceDirtyPagesRatelimited(task: UserTask, mapping: FileMappi
   task.world.trace?.emit(task, "balance_dirty_pages", task.nrDirtied);
   task.nrDirtied = 0;
   if (dirty.count > dirty.backgroundLimit) {
-    const status = yield* mapping.ops.writepages(task, mapping, { start: 0, end: Number.MAX_SAFE_INTEGER, sync: dirty.count > dirty.limit });
+    const status = yield* mapping.ops.writepages(task, mapping, {
+      start: 0,
+      end: Number.MAX_SAFE_INTEGER,
+      sync: dirty.count > dirty.limit,
+    });
     if (status !== 0) mapping.wbErr = status;
   }
   task.nrDirtiedPause = dirtyPollInterval(dirty.count, dirty.limit);
@@ -127,7 +131,11 @@ export function* writeCachePages(
     if (run.length > 0) submit([...run], runIndex, endRunWriteback(mapping, [...run]));
     run.length = 0;
   };
-  for (let index = mapping.pages.next(first, last + 1); index <= last; index = mapping.pages.next(index + 1, last + 1)) {
+  for (
+    let index = mapping.pages.next(first, last + 1);
+    index <= last;
+    index = mapping.pages.next(index + 1, last + 1)
+  ) {
     if (mapping.nrDirty === 0 && mapping.nrWriteback === 0) break;
     const frame = mapping.find(index);
     if ((mem.flags[frame] & (PG_DIRTY | PG_WRITEBACK)) === 0) continue;
@@ -174,7 +182,11 @@ export function endRunWriteback(mapping: FileMapping, frames: readonly Pfn[]): (
 /** Sleep until no page of the range is under write-back. Linux: filemap_fdatawait_range() */
 export function* filemapFdatawait(mapping: FileMapping, first: number, last: number): MaySleep<void> {
   const { mem } = mapping;
-  for (let index = mapping.pages.next(first, last + 1); index <= last; index = mapping.pages.next(index + 1, last + 1)) {
+  for (
+    let index = mapping.pages.next(first, last + 1);
+    index <= last;
+    index = mapping.pages.next(index + 1, last + 1)
+  ) {
     if (mapping.nrWriteback === 0) return;
     const frame = mapping.find(index);
     if ((mem.flags[frame] & PG_WRITEBACK) === 0) continue;

@@ -4,7 +4,7 @@
 // starts the next, larger window. `sync` is for a page that is missing, `async` for a page with the mark.
 
 import { type MaySleep, PAGE_SIZE, type Pfn } from "@faultline/kernel";
-import { PG_READAHEAD, PG_WRITEBACK, putPage, unlockPage, type UserTask } from "@faultline/mm";
+import { PG_READAHEAD, PG_WRITEBACK, putPage, type UserTask, unlockPage } from "@faultline/mm";
 import type { FileRaState } from "../vfs/file.ts";
 import type { FileMapping } from "../vfs/inode.ts";
 import { addNewPage, NO_PAGE } from "./page-cache.ts";

@@ -4,8 +4,18 @@
 // A file's bytes lie in the volume at their own positions; block numbers only say which blocks exist and
 // which are neighbours. The nodes of a cluster share one Disk.
 
-import { type Errno, EIO, ENOSPC, err, PAGE_SIZE, pagesFor, type Pfn, type Status, type World } from "@faultline/kernel";
-import { pageAddress, type PhysMem } from "@faultline/mm";
+import {
+  EIO,
+  ENOSPC,
+  type Errno,
+  err,
+  PAGE_SIZE,
+  type Pfn,
+  pagesFor,
+  type Status,
+  type World,
+} from "@faultline/kernel";
+import { type PhysMem, pageAddress } from "@faultline/mm";
 import { BlockMap, STUFFED_MAX } from "./block-map.ts";
 import { resolveInside, type VolumeFs, volumeErrno } from "./volume.ts";
 

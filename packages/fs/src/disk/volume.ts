@@ -1,7 +1,21 @@
 // The storage under everything: any object with node:fs's synchronous calls. A memfs volume by default; a
 // real directory works too. What is on it is what is on disk: a test can look at it after fsync.
 
-import { EACCES, EEXIST, EINVAL, EIO, EISDIR, ELOOP, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, ERRNO, type Errno, err } from "@faultline/kernel";
+import {
+  EACCES,
+  EEXIST,
+  EINVAL,
+  EIO,
+  EISDIR,
+  ELOOP,
+  ENOENT,
+  ENOSPC,
+  ENOTDIR,
+  ENOTEMPTY,
+  ERRNO,
+  type Errno,
+  err,
+} from "@faultline/kernel";
 
 /** The part of a file's status that the model uses. */
 export interface VolumeStats {

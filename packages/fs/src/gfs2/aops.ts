@@ -1,7 +1,7 @@
 // gfs2's page cache operations (fs/gfs2/aops.c).
 
 import { type MaySleep, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
-import { getPage, unlockPage, type UserTask, waitOnPageWriteback } from "@faultline/mm";
+import { getPage, type UserTask, unlockPage, waitOnPageWriteback } from "@faultline/mm";
 import {
   balanceDirtyPagesRatelimited,
   beginPageWriteback,
@@ -65,15 +65,16 @@ export const gfs2Aops: FileMappingOperations = {
 };
 
 /** Send neighbouring pages to the disk, as far as the file goes. */
-function submitRun(
-  mapping: FileMapping,
-  frames: readonly Pfn[],
-  index: number,
-  endIo: (status: Status) => void,
-): void {
+function submitRun(mapping: FileMapping, frames: readonly Pfn[], index: number, endIo: (status: Status) => void): void {
   const inode = mapping.host as Gfs2Inode;
   const position = index * PAGE_SIZE;
   const length = Math.min(frames.length * PAGE_SIZE, inode.size - position);
   if (length <= 0) endIo(0);
-  else inode.sb.submitWrite(inode, position, segmentsOf(frames, length).filter((segment) => segment.length > 0), endIo);
+  else
+    inode.sb.submitWrite(
+      inode,
+      position,
+      segmentsOf(frames, length).filter((segment) => segment.length > 0),
+      endIo,
+    );
 }

@@ -1,7 +1,7 @@
 // Mapping files to blocks (fs/gfs2/bmap.c): gfs2's side of iomap, unstuffing, and freeing blocks.
 
 import { ENOMEM, ENOTBLK, err, type MaySleep, PAGE_SIZE, type Status } from "@faultline/kernel";
-import { PG_UPTODATE, pageAddress, putPage, unlockPage, type UserTask } from "@faultline/mm";
+import { PG_UPTODATE, pageAddress, putPage, type UserTask, unlockPage } from "@faultline/mm";
 import { grabPage, truncateInodePages } from "../cache/page-cache.ts";
 import { markPageDirty } from "../cache/page-writeback.ts";
 import { STUFFED_MAX } from "../disk/block-map.ts";
@@ -56,7 +56,8 @@ export const gfs2IomapOps: IomapOps = {
     const buffered = (flags & IOMAP_WRITE) !== 0 && (flags & IOMAP_DIRECT) === 0;
     const zeroed = (flags & IOMAP_ZERO) !== 0 && iomap.type !== IOMAP_HOLE;
     if (buffered || zeroed) {
-      if (written !== length && (iomap.flags & IOMAP_F_NEW) !== 0) yield* freeUnused(task, inode, pos, length, written, iomap);
+      if (written !== length && (iomap.flags & IOMAP_F_NEW) !== 0)
+        yield* freeUnused(task, inode, pos, length, written, iomap);
       if (written > 0) {
         if ((iomap.flags & IOMAP_F_SIZE_CHANGED) !== 0) inode.markDirty();
         inode.glock.flags |= GLF_DIRTY;

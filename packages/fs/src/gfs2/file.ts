@@ -10,11 +10,9 @@
 import {
   downWrite,
   downWriteTrylock,
-  EINVAL,
   ENOTBLK,
   err,
   type Faulting,
-  isErr,
   type MayFault,
   type MaySleep,
   PAGE_SIZE,
@@ -28,8 +26,8 @@ import {
   lockPage,
   PG_UPTODATE,
   pageMapping,
-  unlockPage,
   type UserTask,
+  unlockPage,
   VM_FAULT_LOCKED,
   VM_FAULT_NOPAGE,
   VM_FAULT_OOM,
@@ -44,7 +42,7 @@ import { filemapFault, filemapMapPages } from "../cache/filemap-fault.ts";
 import { invalidateMappingPages } from "../cache/page-cache.ts";
 import { markPageDirty } from "../cache/page-writeback.ts";
 import { forcePageCacheReadahead } from "../cache/readahead.ts";
-import { File, type FileOperations, fput } from "../vfs/file.ts";
+import { File, type FileOperations } from "../vfs/file.ts";
 import { IOCB_APPEND, IOCB_DIRECT, IOCB_DSYNC, type Kiocb } from "../vfs/kiocb.ts";
 import { genericWriteChecks, genericWriteSync } from "../vfs/write-checks.ts";
 import { gfs2AllocatePageBacking, gfs2UnstuffDinode, gfs2WriteAllocRequired } from "./bmap.ts";
@@ -130,7 +128,7 @@ function* mkwriteLocked(task: UserTask, inode: Gfs2Inode, vmf: VmFault): MaySlee
  *
  * Linux: file_update_time(), gfs2_update_time()
  */
-function* fileUpdateTime(task: UserTask, inode: Gfs2Inode, locked: boolean): MaySleep<void> {
+export function* fileUpdateTime(task: UserTask, inode: Gfs2Inode, locked: boolean): MaySleep<void> {
   const tick = Math.floor(task.world.now / JIFFY);
   if (inode.mtime === tick) return;
   task.world.trace?.emit(task, "gfs2_update_time", inode.ino);
@@ -195,10 +193,10 @@ const gfs2FileOps: FileOperations<Faulting> = {
     return { mapping: inode.mapping, ops: gfs2VmOps, file };
   },
 
-  release(file: File): void {
+  release(task: UserTask, file: File): void {
     const inode = file.inode as Gfs2Inode;
     inode.openCount--;
-    if (inode.openCount === 0 && inode.disk.links === 0) inode.sb.evict(inode);
+    if (inode.openCount === 0 && inode.disk.links === 0) inode.sb.evict(task, inode);
   },
 };
 
@@ -227,5 +225,5 @@ function* directThenBuffered(task: UserTask, iocb: Kiocb, from: IovIter, inode: 
 /** Open an inode. Context: atomic. Linux: gfs2_open() */
 export function gfs2Open(inode: Gfs2Inode, flags: number): File {
   inode.openCount++;
-  return new File(inode, gfs2FileOps, flags);
+  return new File(inode.sb.world, gfs2FileOps, flags, inode);
 }

@@ -58,5 +58,8 @@ function dumpObject(object: object | null): string[] {
 }
 
 function letters(flags: number, names: readonly [number, string][]): string {
-  return names.filter(([bit]) => (flags & bit) !== 0).map(([, letter]) => letter).join("");
+  return names
+    .filter(([bit]) => (flags & bit) !== 0)
+    .map(([, letter]) => letter)
+    .join("");
 }

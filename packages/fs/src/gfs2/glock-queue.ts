@@ -5,6 +5,7 @@ import {
   ECHILD,
   EIO,
   err,
+  GLOCK_STATE_NAMES,
   KernelBug,
   lockAcquired,
   lockReleased,
@@ -13,9 +14,7 @@ import {
   type Status,
   wakeUpAll,
 } from "@faultline/kernel";
-import { GLOCK_STATE_NAMES } from "@faultline/kernel";
 import type { UserTask } from "@faultline/mm";
-import { dumpGlock } from "./glock-dump.ts";
 import {
   type Gfs2Holder,
   GLF_DEMOTE,
@@ -30,6 +29,7 @@ import {
   HIF_WAIT,
   HolderAnswer,
 } from "./glock.ts";
+import { dumpGlock } from "./glock-dump.ts";
 import {
   GL_ASYNC,
   GL_EXACT,

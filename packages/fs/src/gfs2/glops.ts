@@ -2,7 +2,7 @@
 // drop what is cached, read the dinode again.
 
 import type { MaySleep, Status } from "@faultline/kernel";
-import { unmapMappingPages, type UserTask } from "@faultline/mm";
+import { type UserTask, unmapMappingPages } from "@faultline/mm";
 import { truncateInodePages } from "../cache/page-cache.ts";
 import { filemapWriteAndWait } from "../cache/page-writeback.ts";
 import { type Gfs2Holder, GLF_DIRTY, GLF_INSTANTIATE_NEEDED, type Glock, type GlockOperations } from "./glock.ts";

@@ -1,7 +1,7 @@
 // struct gfs2_inode: a file on one node, between its glock, its page cache and its blocks on disk.
 
-import type { DiskInode } from "../disk/disk.ts";
 import { STUFFED_MAX } from "../disk/block-map.ts";
+import type { DiskInode } from "../disk/disk.ts";
 import { FileMapping, Inode } from "../vfs/inode.ts";
 import { gfs2Aops } from "./aops.ts";
 import type { Gfs2Holder, Glock } from "./glock.ts";

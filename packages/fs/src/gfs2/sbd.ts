@@ -2,6 +2,7 @@
 
 import type { MaySleep, Status, World } from "@faultline/kernel";
 import type { PhysMem, UserTask } from "@faultline/mm";
+import { dropAllPages } from "../cache/page-cache.ts";
 import { DirtyPages } from "../cache/page-writeback.ts";
 import type { ReadaheadRevision } from "../cache/readahead.ts";
 import type { Disk, DiskInode, DiskSegment } from "../disk/disk.ts";
@@ -62,8 +63,11 @@ export class Gfs2Sbd implements SuperBlock {
     return this.#inodes.values();
   }
 
-  forget(inode: Gfs2Inode): void {
+  /** Nobody has an unlinked file open any more: its pages and blocks are free. Context: atomic. Linux: gfs2_evict_inode() */
+  evict(task: UserTask, inode: Gfs2Inode): void {
     this.#inodes.delete(inode.disk);
+    dropAllPages(task, inode.mapping);
+    this.disk.evict(inode.disk);
   }
 
   submitRead(inode: Inode, position: number, segments: readonly DiskSegment[], endIo: (status: Status) => void): void {

@@ -4,7 +4,7 @@
 // of neighbouring blocks, and the pages are unlocked when their request is over.
 
 import { Completion, type MaySleep, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
-import { describePage, PG_UPTODATE, pageAddress, putPage, unlockPage, type UserTask } from "@faultline/mm";
+import { describePage, PG_UPTODATE, pageAddress, putPage, type UserTask, unlockPage } from "@faultline/mm";
 import type { ReadaheadControl } from "../cache/readahead.ts";
 import { segmentsOf } from "../disk/disk.ts";
 import type { FileMapping } from "../vfs/inode.ts";
@@ -69,12 +69,7 @@ export function* iomapReadahead(task: UserTask, rac: ReadaheadControl, ops: Ioma
  * Context: sleeps (mapping). Returns: 0, or an error and the page is unlocked.
  * Linux: iomap_read_folio()
  */
-export function* iomapReadFolio(
-  task: UserTask,
-  mapping: FileMapping,
-  frame: Pfn,
-  ops: IomapOps,
-): MaySleep<Status> {
+export function* iomapReadFolio(task: UserTask, mapping: FileMapping, frame: Pfn, ops: IomapOps): MaySleep<Status> {
   const { mem } = mapping;
   const index = mem.index[frame];
   const iter = new IomapIter(mapping.host, index * PAGE_SIZE, PAGE_SIZE, IOMAP_READ);

@@ -26,9 +26,9 @@ import {
   pageAddress,
   putPage,
   trylockPage,
-  unlockPage,
   type UserAccess,
   type UserTask,
+  unlockPage,
 } from "@faultline/mm";
 import {
   copyPageFromIterAtomic,
@@ -43,8 +43,8 @@ import { grabPage, truncatePagecache } from "../cache/page-cache.ts";
 import { balanceDirtyPagesRatelimited, markPageDirty, mustBalanceDirty } from "../cache/page-writeback.ts";
 import type { FileMapping } from "../vfs/inode.ts";
 import type { Kiocb } from "../vfs/kiocb.ts";
-import { IOMAP_F_SIZE_CHANGED, IOMAP_INLINE, IOMAP_WRITE, IomapIter, type IomapOps, iomapIter } from "./iomap.ts";
 import { blockNeedsZeroing, readPageSync } from "./buffered-read.ts";
+import { IOMAP_F_SIZE_CHANGED, IOMAP_INLINE, IOMAP_WRITE, IomapIter, type IomapOps, iomapIter } from "./iomap.ts";
 import type { IomapRevision } from "./revision.ts";
 
 /**
@@ -167,7 +167,7 @@ function readyPage(task: UserTask, mapping: FileMapping, pos: number, bytes: num
  *
  * Context: sleeps. Returns: the page with a reference, or an error. Linux: iomap_write_begin()
  */
-function* iomapWriteBegin(task: UserTask, iter: IomapIter, pos: number, bytes: number): MaySleep<number> {
+export function* iomapWriteBegin(task: UserTask, iter: IomapIter, pos: number, bytes: number): MaySleep<number> {
   const mapping = iter.inode.mapping as FileMapping;
   const { mem } = mapping;
   const frame = yield* grabPage(task, mapping, pageIndex(pos));
@@ -181,13 +181,7 @@ function* iomapWriteBegin(task: UserTask, iter: IomapIter, pos: number, bytes: n
 }
 
 /** Read or zero what the write leaves of a page that is not uptodate. Linux: __iomap_write_begin() */
-function* fillAround(
-  iter: IomapIter,
-  mapping: FileMapping,
-  frame: Pfn,
-  pos: number,
-  bytes: number,
-): MaySleep<Status> {
+function* fillAround(iter: IomapIter, mapping: FileMapping, frame: Pfn, pos: number, bytes: number): MaySleep<Status> {
   const { mem } = mapping;
   const start = pageAddress(frame);
   const offset = offsetInPage(pos);
@@ -214,7 +208,7 @@ function* fillAround(
  * Context: atomic; the page is locked. Returns: bytes taken: all, or 0 when the copy has to be thrown away.
  * Linux: iomap_write_end()
  */
-function iomapWriteEnd(
+export function iomapWriteEnd(
   task: UserTask,
   iter: IomapIter,
   mapping: FileMapping,

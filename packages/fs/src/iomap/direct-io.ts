@@ -36,7 +36,16 @@ import { filemapWriteAndWait } from "../cache/page-writeback.ts";
 import type { DiskSegment } from "../disk/disk.ts";
 import { dioBegin, dioEnd, type Inode } from "../vfs/inode.ts";
 import { IOCB_NOWAIT, type Kiocb } from "../vfs/kiocb.ts";
-import { IOMAP_DIRECT, IOMAP_HOLE, IOMAP_INLINE, IOMAP_NOWAIT, IOMAP_WRITE, IomapIter, type IomapOps, iomapIter } from "./iomap.ts";
+import {
+  IOMAP_DIRECT,
+  IOMAP_HOLE,
+  IOMAP_INLINE,
+  IOMAP_NOWAIT,
+  IOMAP_WRITE,
+  IomapIter,
+  type IomapOps,
+  iomapIter,
+} from "./iomap.ts";
 
 /** The request may end early when the buffer faults; what was transferred until then counts. */
 export const IOMAP_DIO_PARTIAL = 4;

@@ -5,18 +5,16 @@ export interface IomapRevision {
   readonly throttlesFirst: boolean;
   /**
    * How the source of a page's bytes is touched first: all or nothing by the old helper (until 5.15), all or
-   * nothing by the new one (5.16, 5.17), or so that only nothing at all is a failure.
+   * nothing by the new one (5.16, 5.17), or so that only nothing at all is a failure. The old helper goes
+   * with an old rule: after a copy that came to nothing, the length of the current segment is tried.
    */
   readonly prefault: "pages" | "whole" | "any";
-  /**
-   * What follows a copy that came to nothing: the length of the current segment is tried (until 5.13), or
-   * the bytes that the copy did reach before it was thrown away.
-   */
-  readonly retriesSegment: boolean;
   /** Direct I/O may end early when the buffer faults, and say so (IOMAP_DIO_PARTIAL): 5.16 on. */
   readonly dioPartial: boolean;
   /** A direct read looks at no extent behind the end of the file: until 5.13. */
   readonly dioStopsAtEof: boolean;
+  /** Zeroing behind the end of the file makes it longer, as any write does: until 6.8. */
+  readonly zeroingExtends: boolean;
   /** What reading a page of inline data counts as: the page (5.10), nothing (6.1, 6.12), or its bytes (7.2). */
   readonly inlineReadCounts: "page" | "nothing" | "bytes";
   /** iomap_write_end says whether it took the bytes (6.9 on), not how many; only traces show it. */

@@ -1,6 +1,14 @@
 // struct file: an open file, its flags, position and read-ahead state.
 
-import { type Faulting, type MaySleep, Mutex, type Sleep, type Ssize, type Status } from "@faultline/kernel";
+import {
+  type Faulting,
+  type MaySleep,
+  Mutex,
+  type Sleep,
+  type Ssize,
+  type Status,
+  type World,
+} from "@faultline/kernel";
 import type { UserTask, VmaBacking } from "@faultline/mm";
 import type { IovIter } from "@faultline/uio";
 import type { Inode } from "./inode.ts";
@@ -43,30 +51,37 @@ export interface FileOperations<Y = never> {
   fsync?(task: UserTask, file: File, start: number, end: number, datasync: boolean): MaySleep<Status>;
   /** What mmap of the file maps, or an error. */
   mmap?(task: UserTask, file: File): MaySleep<VmaBacking | Status>;
-  release(file: File): void;
+  /** The last user is gone. Context: atomic. */
+  release(task: UserTask, file: File): void;
 }
 
 /** What open leaves behind: one open file description. */
 export class File {
+  /** Null for pipes; their operations never look at it, and those of files always have one. */
   readonly inode: Inode;
   readonly fOp: FileOperations<Faulting>;
   /** O_*. */
   readonly flags: number;
-  /** The position that read() and write() move; -1 for what has none (pipes). */
-  pos: number;
+  /** Does it have a position? */
+  readonly seekable: boolean;
+  /** Does it honour RWF_NOWAIT? gfs2 does not say so, though its reads do. Linux: FMODE_NOWAIT */
+  readonly nowait: boolean;
+  /** The position that read() and write() move. */
+  pos = 0;
   /** Held by read() and write() while they use `pos`. Linux: f_pos_lock */
   readonly posLock: Mutex;
   readonly ra: FileRaState;
   /** Descriptors and mappings that refer to it. */
   count = 1;
 
-  constructor(inode: Inode, fOp: FileOperations<Faulting>, flags: number) {
-    this.inode = inode;
+  constructor(world: World, fOp: FileOperations<Faulting>, flags: number, inode: Inode | null) {
+    this.inode = inode as Inode;
     this.fOp = fOp;
     this.flags = flags;
-    this.pos = 0;
-    this.posLock = new Mutex(inode.sb.world, "f_pos_lock", `f_pos_lock ${inode.label}`);
-    const { raPages } = inode.sb.readahead;
+    this.seekable = inode !== null;
+    this.nowait = inode === null;
+    this.posLock = new Mutex(world, "f_pos_lock", `f_pos_lock ${inode?.label ?? "pipe"}`);
+    const raPages = inode?.sb.readahead.raPages ?? 0;
     this.ra = { start: 0, size: 0, asyncSize: 0, raPages, mmapMiss: 0, prevPos: -1 };
   }
 
@@ -86,6 +101,6 @@ export function getFile(file: File): File {
 }
 
 /** One user fewer; the last one closes it. Context: atomic. Linux: fput() */
-export function fput(file: File): void {
-  if (--file.count === 0) file.fOp.release(file);
+export function fput(task: UserTask, file: File): void {
+  if (--file.count === 0) file.fOp.release(task, file);
 }

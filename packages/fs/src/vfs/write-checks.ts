@@ -16,9 +16,9 @@ export function genericWriteChecks(task: UserTask, iocb: Kiocb, from: IovIter): 
   if (from.count === 0) return 0 as Ssize;
   if ((iocb.flags & IOCB_APPEND) !== 0) iocb.pos = inode.size;
   if ((iocb.flags & IOCB_NOWAIT) !== 0 && (iocb.flags & IOCB_DIRECT) === 0) return err(EINVAL);
-  const limit = Math.min(inode.sb.maxBytes, task.limits.fileSize);
+  const limit = Math.min(inode.sb.maxBytes, task.fileSizeLimit);
   if (iocb.pos >= limit) {
-    if (iocb.pos >= task.limits.fileSize) task.raise(SIGXFSZ);
+    if (iocb.pos >= task.fileSizeLimit) task.pendingSignals.add(SIGXFSZ);
     return err(EFBIG);
   }
   iovIterTruncate(from, limit - iocb.pos);

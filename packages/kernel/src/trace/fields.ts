@@ -10,6 +10,7 @@ export const VM_FAULT_NAMES: Bits = [
   [0x1, "OOM"],
   [0x2, "SIGBUS"],
   [0x4, "MAJOR"],
+  [0x8, "WRITE"],
   [0x10, "HWPOISON"],
   [0x40, "SIGSEGV"],
   [0x100, "NOPAGE"],

@@ -1,0 +1,89 @@
+// The kernels that were recorded: each revision is the one after it with changes.
+
+import { MM_5_10, MM_6_1, MM_6_12, MM_LATEST } from "@faultline/mm";
+import { UIO_5_10, UIO_6_1, UIO_6_12, UIO_LATEST } from "@faultline/uio";
+import { bufferedRead510, bufferedWrite510, directRead510, directWrite510 } from "../io/io-5.10.ts";
+import { bufferedReadWith, bufferedWriteWith, directReadWith, directWriteWith } from "../io/io-6.12.ts";
+import type { Gfs2Revision } from "../revision.ts";
+import { shouldFaultInPages } from "../window.ts";
+
+const RWF_5_10 = 0x1f;
+const RWF_NOAPPEND = 0x20;
+const RWF_ATOMIC = 0x40;
+const RWF_DONTCACHE = 0x80;
+
+export const GFS2_7_2: Gfs2Revision = {
+  name: "7.2",
+  title: "today: larger read-ahead, and pipes that leave no empty slot behind",
+  mm: MM_LATEST,
+  uio: UIO_LATEST,
+  readahead: { raPages: 1024, ioPages: 1024, splitSyncAsync: true },
+  iomap: {
+    throttlesFirst: true,
+    prefault: "any",
+    dioPartial: true,
+    dioStopsAtEof: false,
+    zeroingExtends: false,
+    inlineReadCounts: "bytes",
+    writeEndIsBoolean: true,
+  },
+  glock: { recursionBugLine: 0, autoDemotion: false },
+  readsPageByPage: false,
+  locksInIomap: false,
+  freesWholeTail: true,
+  directKeepsTimes: true,
+  rwfFlags: RWF_5_10 | RWF_NOAPPEND | RWF_ATOMIC | RWF_DONTCACHE,
+  pipeKeepsEmptySlot: false,
+  bufferedRead: bufferedReadWith(shouldFaultInPages),
+  bufferedWrite: bufferedWriteWith(shouldFaultInPages),
+  directRead: directReadWith(shouldFaultInPages),
+  directWrite: directWriteWith(shouldFaultInPages, true),
+};
+
+export const GFS2_6_12: Gfs2Revision = {
+  ...GFS2_7_2,
+  name: "6.12",
+  title: "the fix as it settled: fault in first, then try under the glock with faults disabled",
+  mm: MM_6_12,
+  uio: UIO_6_12,
+  readahead: { raPages: 32, ioPages: 320, splitSyncAsync: true },
+  iomap: { ...GFS2_7_2.iomap, inlineReadCounts: "nothing" },
+  rwfFlags: RWF_5_10 | RWF_NOAPPEND | RWF_ATOMIC,
+  pipeKeepsEmptySlot: true,
+};
+
+export const GFS2_6_1: Gfs2Revision = {
+  ...GFS2_6_12,
+  name: "6.1",
+  title: "the fix with its first repairs",
+  mm: MM_6_1,
+  uio: UIO_6_1,
+  readahead: { raPages: 32, ioPages: 320, splitSyncAsync: false },
+  iomap: { ...GFS2_6_12.iomap, zeroingExtends: true, writeEndIsBoolean: false },
+  rwfFlags: RWF_5_10,
+};
+
+export const GFS2_5_10: Gfs2Revision = {
+  ...GFS2_6_1,
+  name: "5.10",
+  title: "before the fix: page faults are taken while the glock is held",
+  mm: MM_5_10,
+  uio: UIO_5_10,
+  iomap: {
+    ...GFS2_6_1.iomap,
+    throttlesFirst: false,
+    prefault: "pages",
+    dioPartial: false,
+    dioStopsAtEof: true,
+    inlineReadCounts: "page",
+  },
+  glock: { recursionBugLine: 1403, autoDemotion: false },
+  readsPageByPage: true,
+  locksInIomap: true,
+  freesWholeTail: false,
+  directKeepsTimes: false,
+  bufferedRead: bufferedRead510,
+  bufferedWrite: bufferedWrite510,
+  directRead: directRead510,
+  directWrite: directWrite510,
+};

@@ -1,0 +1,171 @@
+// Changing the size of a file and the blocks behind it (fs/gfs2/bmap.c, file.c): ftruncate and fallocate.
+
+import {
+  downWrite,
+  EFBIG,
+  EINVAL,
+  EOPNOTSUPP,
+  err,
+  isErr,
+  type MaySleep,
+  offsetInPage,
+  PAGE_SIZE,
+  type Status,
+  upWrite,
+} from "@faultline/kernel";
+import { type UserTask, unmapMappingPages } from "@faultline/mm";
+import { truncateInodePages, truncatePagecache } from "../cache/page-cache.ts";
+import { STUFFED_MAX } from "../disk/block-map.ts";
+import { iomapZeroRange } from "../iomap/zero-range.ts";
+import { gfs2IomapOps, gfs2UnstuffDinode, gfs2WriteAllocRequired } from "./bmap.ts";
+import { fileUpdateTime } from "./file.ts";
+import { Gfs2Holder } from "./glock.ts";
+import { gfs2GlockDq, gfs2GlockNq } from "./glock-queue.ts";
+import type { Gfs2Inode } from "./inode.ts";
+import { LM_ST_EXCLUSIVE } from "./lm.ts";
+
+export const FALLOC_FL_KEEP_SIZE = 1;
+export const FALLOC_FL_PUNCH_HOLE = 2;
+
+/**
+ * Make the file this long.
+ *
+ * Context: sleeps. Returns: 0, -EINVAL, -EFBIG, -ENOSPC or -EIO.
+ * Linux: gfs2_setattr_size()
+ */
+export function gfs2Truncate(task: UserTask, inode: Gfs2Inode, size: number): MaySleep<Status> {
+  return exclusively(task, inode, "gfs2_setattr", function* (): MaySleep<Status> {
+    if (size > inode.sb.maxBytes || size > task.fileSizeLimit) return err(EFBIG);
+    return size >= inode.size ? yield* doGrow(task, inode, size) : yield* doShrink(task, inode, size);
+  });
+}
+
+/** Hold i_rwsem and the glock around a change. */
+function* exclusively(task: UserTask, inode: Gfs2Inode, ip: string, change: () => MaySleep<Status>): MaySleep<Status> {
+  yield* downWrite(task, inode.rwsem);
+  const holder = new Gfs2Holder(inode.glock, LM_ST_EXCLUSIVE, 0, ip);
+  let status = (yield* gfs2GlockNq(task, holder)) as Status;
+  if (status === 0) {
+    status = yield* change();
+    gfs2GlockDq(task, holder);
+  }
+  upWrite(task, inode.rwsem);
+  return status;
+}
+
+/** Linux: do_grow() */
+function* doGrow(task: UserTask, inode: Gfs2Inode, size: number): MaySleep<Status> {
+  if (inode.isInline && size > STUFFED_MAX) {
+    const status = yield* gfs2UnstuffDinode(task, inode);
+    if (status !== 0) return status;
+  }
+  if (size !== inode.size) {
+    inode.size = size;
+    inode.markDirty();
+  }
+  return 0;
+}
+
+/** Linux: do_shrink(), trunc_start() */
+function* doShrink(task: UserTask, inode: Gfs2Inode, size: number): MaySleep<Status> {
+  if (inode.isInline) {
+    inode.loadStuffed().fill(0, size);
+  } else if (offsetInPage(size) !== 0) {
+    const rest = PAGE_SIZE - offsetInPage(size);
+    const status = yield* iomapZeroRange(task, inode, size, rest, gfs2IomapOps);
+    if (status !== 0) return status;
+  }
+  inode.size = size;
+  inode.markDirty();
+  yield* truncatePagecache(task, inode.mapping, size);
+  if (!inode.isInline) inode.sb.disk.free(inode.disk, Math.ceil(size / PAGE_SIZE), Number.POSITIVE_INFINITY);
+  if (size === 0) {
+    inode.loadStuffed().fill(0);
+    inode.disk.map.height = 0;
+  }
+  return 0;
+}
+
+/**
+ * Allocate blocks, or with FALLOC_FL_PUNCH_HOLE free them.
+ *
+ * Context: sleeps. Returns: 0, -EINVAL, -EOPNOTSUPP, -EFBIG, -ENOSPC or -EIO.
+ * Linux: gfs2_fallocate()
+ */
+export function gfs2Fallocate(
+  task: UserTask,
+  inode: Gfs2Inode,
+  mode: number,
+  offset: number,
+  length: number,
+): MaySleep<Status> {
+  return exclusively(task, inode, "gfs2_fallocate", function* (): MaySleep<Status> {
+    if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0) return yield* punchHole(task, inode, offset, length);
+    return yield* allocateRange(task, inode, mode, offset, length);
+  });
+}
+
+/** What is wrong with the arguments of fallocate? Context: atomic. Linux: vfs_fallocate() */
+export function checkFallocate(inode: Gfs2Inode, mode: number, offset: number, length: number): Status {
+  if (offset < 0 || length <= 0) return err(EINVAL);
+  if ((mode & ~(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) !== 0) return err(EOPNOTSUPP);
+  if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0 && (mode & FALLOC_FL_KEEP_SIZE) === 0) return err(EOPNOTSUPP);
+  return offset + length > inode.sb.maxBytes ? err(EFBIG) : 0;
+}
+
+/** Linux: __gfs2_fallocate() */
+function* allocateRange(
+  task: UserTask,
+  inode: Gfs2Inode,
+  mode: number,
+  offset: number,
+  length: number,
+): MaySleep<Status> {
+  const start = offset - offsetInPage(offset);
+  const end = offset + length;
+  if (gfs2WriteAllocRequired(inode, start, end - start)) {
+    if (inode.isInline) {
+      const status = yield* gfs2UnstuffDinode(task, inode);
+      if (status !== 0) return status;
+    }
+    const status = inode.sb.disk.allocate(inode.disk, start / PAGE_SIZE, Math.ceil((end - start) / PAGE_SIZE));
+    if (status !== 0) return status;
+    inode.markDirty();
+  }
+  if ((mode & FALLOC_FL_KEEP_SIZE) === 0 && end > inode.size) inode.size = end;
+  yield* fileUpdateTime(task, inode, true);
+  inode.markDirty();
+  return 0;
+}
+
+/** Linux: __gfs2_punch_hole() */
+function* punchHole(task: UserTask, inode: Gfs2Inode, offset: number, length: number): MaySleep<Status> {
+  const end = offset + length;
+  if (!inode.isInline) {
+    const status = yield* zeroEdges(task, inode, offset, length);
+    if (isErr(status)) return status;
+  } else if (offset < inode.size) {
+    inode.loadStuffed().fill(0, offset, Math.min(end, inode.size));
+  }
+  const first = Math.ceil(offset / PAGE_SIZE);
+  const last = Math.floor(end / PAGE_SIZE);
+  if (last > first) unmapMappingPages(task, inode.mapping, first, last - first, false);
+  yield* truncateInodePages(task, inode.mapping, offset, end);
+  yield* fileUpdateTime(task, inode, true);
+  inode.markDirty();
+  if (!inode.isInline && last > first) inode.sb.disk.free(inode.disk, first, last);
+  return 0;
+}
+
+/** Zero the parts of blocks at either side of the hole. */
+function* zeroEdges(task: UserTask, inode: Gfs2Inode, offset: number, length: number): MaySleep<Status> {
+  const startOffset = offsetInPage(offset);
+  let endLength = offsetInPage(offset + length);
+  if (startOffset !== 0) {
+    const status = yield* iomapZeroRange(task, inode, offset, Math.min(length, PAGE_SIZE - startOffset), gfs2IomapOps);
+    if (status !== 0) return status;
+    if (startOffset + length < PAGE_SIZE) endLength = 0;
+  }
+  if (endLength === 0) return 0;
+  return yield* iomapZeroRange(task, inode, offset + length - endLength, endLength, gfs2IomapOps);
+}

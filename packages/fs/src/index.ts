@@ -1,0 +1,42 @@
+/**
+ * The gfs2-like read and write path at every revision: page cache, iomap, glocks, pipes, system calls, with a
+ * memfs volume as the disk.
+ *
+ * Lock order:
+ *   i_rwsem
+ *     inode glock
+ *       page lock
+ *   mmap_lock
+ *     inode glock
+ *
+ * Before the fix user memory was touched under the glock, which adds glock -> mmap_lock and closes the ring.
+ */
+export { Disk, DiskInode, type DiskOptions } from "./disk/disk.ts";
+export { resolveInside, type VolumeFs, type VolumeStats } from "./disk/volume.ts";
+export { dumpGlock } from "./gfs2/glock-dump.ts";
+export { Gfs2Inode } from "./gfs2/inode.ts";
+export { LM_ST_DEFERRED, LM_ST_EXCLUSIVE, LM_ST_SHARED, LM_ST_UNLOCKED } from "./gfs2/lm.ts";
+export type { Gfs2Io, Gfs2Revision } from "./gfs2/revision.ts";
+export { GFS2_5_10, GFS2_6_1, GFS2_6_12, GFS2_7_2 } from "./gfs2/revisions/kernels.ts";
+export { Gfs2Sbd } from "./gfs2/sbd.ts";
+export { SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET } from "./gfs2/seek.ts";
+export { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "./gfs2/truncate.ts";
+export { Machine, type MachineOptions, type Node } from "./machine.ts";
+export * from "./sys/calls.ts";
+export { sysCopyFileRange } from "./sys/copy-file-range.ts";
+export { FilesStruct, FsTask } from "./sys/fs-task.ts";
+export * from "./sys/read-write.ts";
+export {
+  File,
+  O_APPEND,
+  O_CREAT,
+  O_DIRECT,
+  O_DSYNC,
+  O_EXCL,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_RDWR,
+  O_SYNC,
+  O_TRUNC,
+  O_WRONLY,
+} from "./vfs/file.ts";

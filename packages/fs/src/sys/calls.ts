@@ -1,0 +1,219 @@
+// The system calls on files and memory other than reading and writing.
+
+import {
+  EACCES,
+  EBADF,
+  EINVAL,
+  ENODEV,
+  ENOTTY,
+  ESPIPE,
+  err,
+  isErr,
+  type MayFault,
+  type MaySleep,
+  PAGE_SIZE,
+  type Status,
+} from "@faultline/kernel";
+import { doMmap, MAP_ANONYMOUS, MAP_SHARED, type MmapArgs, PROT_WRITE, VM_MAYWRITE } from "@faultline/mm";
+import { invalidateMappingPages } from "../cache/page-cache.ts";
+import { forcePageCacheReadahead } from "../cache/readahead.ts";
+import { gfs2Open } from "../gfs2/file.ts";
+import { Gfs2Holder } from "../gfs2/glock.ts";
+import { gfs2GlockDq, gfs2GlockNq } from "../gfs2/glock-queue.ts";
+import type { Gfs2Inode } from "../gfs2/inode.ts";
+import { LM_FLAG_ANY, LM_ST_SHARED } from "../gfs2/lm.ts";
+import { checkFallocate, gfs2Fallocate, gfs2Truncate } from "../gfs2/truncate.ts";
+import { type File, fput, O_CREAT, O_TRUNC } from "../vfs/file.ts";
+import { createPipeFiles, Pipe, pipeOf, pipeSetSize } from "../vfs/pipe.ts";
+import { type FsTask, isErrno } from "./fs-task.ts";
+
+/** `flags`: O_*. Returns: a descriptor, -ENOENT, -EISDIR, -EMFILE, ... Linux: open() */
+export function* sysOpen(task: FsTask, path: string, flags: number): MaySleep<number> {
+  const inode = task.root.lookup(path, (flags & O_CREAT) !== 0);
+  if (isErrno(inode)) return inode;
+  const file = gfs2Open(inode as Gfs2Inode, flags);
+  const fd = task.files.install(file);
+  if (fd < 0) fput(task, file);
+  else if ((flags & O_TRUNC) !== 0 && file.writable) {
+    const status = yield* gfs2Truncate(task, inode as Gfs2Inode, 0);
+    if (status !== 0) return status;
+  }
+  return fd;
+}
+
+/** Linux: close() */
+export function* sysClose(task: FsTask, fd: number): MaySleep<Status> {
+  const file = task.files.remove(fd);
+  if (isErrno(file)) return file;
+  fput(task, file as File);
+  return 0;
+}
+
+/** Returns: 0, -ENOENT, ... An open file lives on without its name. Linux: unlink() */
+export function* sysUnlink(task: FsTask, path: string): MaySleep<Status> {
+  const { root } = task;
+  const inode = root.lookup(path, false);
+  if (isErrno(inode)) return inode;
+  const status = root.disk.unlink(path);
+  if (status === 0 && (inode as Gfs2Inode).openCount === 0) root.evict(task, inode as Gfs2Inode);
+  return status;
+}
+
+/** Linux: lseek() */
+export function* sysLseek(task: FsTask, fd: number, offset: number, whence: number): MaySleep<number> {
+  const file = task.files.get(fd);
+  if (file === null) return err(EBADF);
+  if (file.fOp.llseek === undefined) return err(ESPIPE);
+  if (!Number.isSafeInteger(offset)) return err(EINVAL);
+  return yield* file.fOp.llseek(task, file, offset, whence);
+}
+
+/** What fstat tells. */
+export interface Kstat {
+  readonly ino: number;
+  readonly size: number;
+  /** 512-byte units, metadata included. */
+  readonly blocks: number;
+  readonly nlink: number;
+}
+
+/** Returns: what there is to know, or an errno. Linux: fstat(), gfs2_getattr() */
+export function* sysFstat(task: FsTask, fd: number): MaySleep<Kstat | Status> {
+  const inode = inodeOf(task, fd);
+  if (isErrno(inode)) return inode;
+  const { glock, ino, disk } = inode as Gfs2Inode;
+  const holder = new Gfs2Holder(glock, LM_ST_SHARED, LM_FLAG_ANY, "gfs2_getattr");
+  const status = yield* gfs2GlockNq(task, holder);
+  if (status !== 0) return status as Status;
+  gfs2GlockDq(task, holder);
+  return { ino, size: (inode as Gfs2Inode).size, blocks: disk.map.blocks * (PAGE_SIZE / 512), nlink: disk.links };
+}
+
+/** Linux: fsync() */
+export function* sysFsync(task: FsTask, fd: number): MaySleep<Status> {
+  const file = task.files.get(fd);
+  if (file === null) return err(EBADF);
+  if (file.fOp.fsync === undefined) return err(EINVAL);
+  return yield* file.fOp.fsync(task, file, 0, Number.MAX_SAFE_INTEGER, false);
+}
+
+/** Linux: ftruncate() */
+export function* sysFtruncate(task: FsTask, fd: number, length: number): MaySleep<Status> {
+  if (!(length >= 0) || !Number.isSafeInteger(length)) return err(EINVAL);
+  const inode = inodeOf(task, fd);
+  if (isErrno(inode)) return inode;
+  return task.files.get(fd)?.writable ? yield* gfs2Truncate(task, inode as Gfs2Inode, length) : err(EINVAL);
+}
+
+/** `mode`: FALLOC_FL_*. Linux: fallocate() */
+export function* sysFallocate(
+  task: FsTask,
+  fd: number,
+  mode: number,
+  offset: number,
+  length: number,
+): MaySleep<Status> {
+  const inode = inodeOf(task, fd);
+  if (isErrno(inode)) return inode;
+  const wrong = checkFallocate(inode as Gfs2Inode, mode, offset, length);
+  if (wrong !== 0) return wrong;
+  if (!task.files.get(fd)?.writable) return err(EBADF);
+  return yield* gfs2Fallocate(task, inode as Gfs2Inode, mode, offset, length);
+}
+
+export const POSIX_FADV_NORMAL = 0;
+export const POSIX_FADV_WILLNEED = 3;
+export const POSIX_FADV_DONTNEED = 4;
+
+/** `length` 0: to the end. Linux: posix_fadvise() */
+export function* sysFadvise(
+  task: FsTask,
+  fd: number,
+  offset: number,
+  length: number,
+  advice: number,
+): MaySleep<Status> {
+  const inode = inodeOf(task, fd);
+  if (isErrno(inode)) return inode;
+  const { mapping, size } = inode as Gfs2Inode;
+  const end = length === 0 ? Number.MAX_SAFE_INTEGER : offset + length - 1;
+  if (advice === POSIX_FADV_DONTNEED) {
+    const status = yield* mapping.ops.writepages(task, mapping, { start: offset, end, sync: false });
+    if (status !== 0) mapping.wbErr = status;
+    const first = Math.ceil(offset / PAGE_SIZE);
+    let last = Math.min(Math.floor(end / PAGE_SIZE), 2 ** 32 - 2);
+    // A page that is only partly meant stays, unless the file ends in it.
+    if ((end + 1) % PAGE_SIZE !== 0 && end !== size - 1 && end !== Number.MAX_SAFE_INTEGER) last--;
+    if (last >= first) invalidateMappingPages(task, mapping, first, last);
+    return 0;
+  }
+  if (advice === POSIX_FADV_WILLNEED) {
+    const first = Math.floor(offset / PAGE_SIZE);
+    const pages = Math.ceil(Math.min(end, size) / PAGE_SIZE) - first;
+    yield* forcePageCacheReadahead(task, mapping, (task.files.get(fd) as File).ra, first, pages);
+    return 0;
+  }
+  return advice === POSIX_FADV_NORMAL ? 0 : err(EINVAL);
+}
+
+function inodeOf(task: FsTask, fd: number): Gfs2Inode | Status {
+  const file = task.files.get(fd);
+  if (file === null) return err(EBADF);
+  return file.seekable ? (file.inode as Gfs2Inode) : err(EINVAL);
+}
+
+/** Returns: the two descriptors, for reading and for writing, or an errno. `flags`: O_NONBLOCK. Linux: pipe2() */
+export function* sysPipe2(task: FsTask, flags: number): MaySleep<[number, number] | Status> {
+  const { world, root, files } = task;
+  const ends = createPipeFiles(world, new Pipe(world, root.mem, root.revision.pipeKeepsEmptySlot), flags);
+  const fds = ends.map((file) => files.install(file));
+  const failed = fds.find(isErr);
+  if (failed === undefined) return [fds[0], fds[1]];
+  for (const [i, file] of ends.entries()) {
+    if (!isErr(fds[i])) files.remove(fds[i]);
+    fput(task, file);
+  }
+  return failed as Status;
+}
+
+/** Returns: the new size in bytes, -EBUSY, -EINVAL, -EBADF. Linux: fcntl(F_SETPIPE_SZ) */
+export function* sysSetPipeSize(task: FsTask, fd: number, size: number): MaySleep<number> {
+  const file = task.files.get(fd);
+  const pipe = file === null ? null : pipeOf(file);
+  return pipe === null ? err(EBADF) : pipeSetSize(pipe, size);
+}
+
+/** Returns: bytes that wait in a pipe. Linux: ioctl(FIONREAD) */
+export function* sysFionread(task: FsTask, fd: number): MaySleep<number> {
+  const file = task.files.get(fd);
+  if (file === null) return err(EBADF);
+  return pipeOf(file)?.bytes ?? err(ENOTTY);
+}
+
+/** What mmap is asked for, with a file instead of a backing. */
+export interface SysMmapArgs extends Omit<MmapArgs, "backing" | "pgoff"> {
+  readonly fd?: number;
+  /** Bytes into the file. */
+  readonly offset?: number;
+}
+
+/** Linux: mmap() */
+export function* sysMmap(task: FsTask, args: SysMmapArgs): MayFault<number> {
+  const offset = args.offset ?? 0;
+  if (offset % PAGE_SIZE !== 0) return err(EINVAL);
+  if ((args.flags & MAP_ANONYMOUS) !== 0) return yield* doMmap(task, args);
+  const file = task.files.get(args.fd ?? -1);
+  if (file === null) return err(EBADF);
+  const shared = (args.flags & MAP_SHARED) !== 0;
+  if (!file.readable || (shared && (args.prot & PROT_WRITE) !== 0 && !file.writable)) return err(EACCES);
+  if (file.fOp.mmap === undefined) return err(ENODEV);
+  const backing = yield* file.fOp.mmap(task, file);
+  if (isErrno(backing)) return backing;
+  const remove = shared && !file.writable ? VM_MAYWRITE : 0;
+  return yield* doMmap(task, {
+    ...args,
+    backing: backing as object as never,
+    pgoff: offset / PAGE_SIZE,
+    vmFlags: { remove },
+  });
+}

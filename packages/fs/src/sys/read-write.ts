@@ -1,0 +1,207 @@
+// The system calls that read and write (fs/read_write.c). Addresses and counts come as user space gives them;
+// what is wrong with them is an errno.
+
+import {
+  EBADF,
+  EFAULT,
+  EINVAL,
+  EOPNOTSUPP,
+  ESPIPE,
+  err,
+  MAX_RW_COUNT,
+  type MayFault,
+  mutexLock,
+  mutexTrylock,
+  mutexUnlock,
+  type Ssize,
+  type Status,
+} from "@faultline/kernel";
+import { accessOk } from "@faultline/mm";
+import { type IovIter, ITER_DEST, ITER_SOURCE, importIovec, iovIterSync, type Segment } from "@faultline/uio";
+import { type File, O_APPEND, O_DIRECT, O_DSYNC, O_SYNC } from "../vfs/file.ts";
+import {
+  IOCB_APPEND,
+  IOCB_DIRECT,
+  IOCB_DSYNC,
+  IOCB_HIPRI,
+  IOCB_NOIO,
+  IOCB_NOWAIT,
+  IOCB_SYNC,
+  type Kiocb,
+} from "../vfs/kiocb.ts";
+import type { FsTask } from "./fs-task.ts";
+
+// include/uapi/linux/fs.h
+export const RWF_HIPRI = 0x1;
+export const RWF_DSYNC = 0x2;
+export const RWF_SYNC = 0x4;
+export const RWF_NOWAIT = 0x8;
+export const RWF_APPEND = 0x10;
+export const RWF_NOAPPEND = 0x20;
+export const RWF_ATOMIC = 0x40;
+export const RWF_DONTCACHE = 0x80;
+
+/** Linux: pread64() */
+export function* sysPread64(task: FsTask, fd: number, buf: number, count: number, pos: number): MayFault<Ssize> {
+  if (!(pos >= 0)) return err(EINVAL);
+  const file = task.files.get(fd);
+  if (file === null) return err(EBADF);
+  return file.seekable ? yield* vfsRead(task, newSyncKiocb(file, pos), buf, count) : err(ESPIPE);
+}
+
+/** Linux: pwrite64() */
+export function* sysPwrite64(task: FsTask, fd: number, buf: number, count: number, pos: number): MayFault<Ssize> {
+  if (!(pos >= 0)) return err(EINVAL);
+  const file = task.files.get(fd);
+  if (file === null) return err(EBADF);
+  return file.seekable ? yield* vfsWrite(task, newSyncKiocb(file, pos), buf, count) : err(ESPIPE);
+}
+
+/** Linux: read() */
+export function* sysRead(task: FsTask, fd: number, buf: number, count: number): MayFault<Ssize> {
+  const file = task.files.get(fd);
+  if (file === null) return err(EBADF);
+  return yield* atFilePosition(task, file, (iocb) => vfsRead(task, iocb, buf, count));
+}
+
+/** Linux: write() */
+export function* sysWrite(task: FsTask, fd: number, buf: number, count: number): MayFault<Ssize> {
+  const file = task.files.get(fd);
+  if (file === null) return err(EBADF);
+  return yield* atFilePosition(task, file, (iocb) => vfsWrite(task, iocb, buf, count));
+}
+
+/** Linux: readv() */
+export function sysReadv(task: FsTask, fd: number, vec: readonly Segment[]): MayFault<Ssize> {
+  return vectored(task, fd, vec, -1, 0, ITER_DEST);
+}
+
+/** Linux: writev() */
+export function sysWritev(task: FsTask, fd: number, vec: readonly Segment[]): MayFault<Ssize> {
+  return vectored(task, fd, vec, -1, 0, ITER_SOURCE);
+}
+
+/** Linux: preadv() */
+export function* sysPreadv(task: FsTask, fd: number, vec: readonly Segment[], pos: number): MayFault<Ssize> {
+  return pos >= 0 ? yield* vectored(task, fd, vec, pos, 0, ITER_DEST) : err(EINVAL);
+}
+
+/** Linux: pwritev() */
+export function* sysPwritev(task: FsTask, fd: number, vec: readonly Segment[], pos: number): MayFault<Ssize> {
+  return pos >= 0 ? yield* vectored(task, fd, vec, pos, 0, ITER_SOURCE) : err(EINVAL);
+}
+
+/** `pos` -1: at the file position. `flags`: RWF_*. Linux: preadv2() */
+export function* sysPreadv2(
+  task: FsTask,
+  fd: number,
+  vec: readonly Segment[],
+  pos: number,
+  flags: number,
+): MayFault<Ssize> {
+  return pos >= -1 ? yield* vectored(task, fd, vec, pos, flags, ITER_DEST) : err(EINVAL);
+}
+
+/** `pos` -1: at the file position. `flags`: RWF_*. Linux: pwritev2() */
+export function* sysPwritev2(
+  task: FsTask,
+  fd: number,
+  vec: readonly Segment[],
+  pos: number,
+  flags: number,
+): MayFault<Ssize> {
+  return pos >= -1 ? yield* vectored(task, fd, vec, pos, flags, ITER_SOURCE) : err(EINVAL);
+}
+
+/** Linux: vfs_read() */
+function* vfsRead(task: FsTask, iocb: Kiocb, buf: number, count: number): MayFault<Ssize> {
+  const { file } = iocb;
+  if (!file.readable) return err(EBADF);
+  if (!accessOk(buf, count)) return err(EFAULT);
+  if (!isCount(count, iocb.pos)) return err(EINVAL);
+  const to = iovIterSync(ITER_DEST, buf, Math.min(count, MAX_RW_COUNT), task.root.revision.uio);
+  return yield* file.fOp.readIter(task, iocb, to);
+}
+
+/** Linux: vfs_write() */
+function* vfsWrite(task: FsTask, iocb: Kiocb, buf: number, count: number): MayFault<Ssize> {
+  const { file } = iocb;
+  if (!file.writable) return err(EBADF);
+  if (!accessOk(buf, count)) return err(EFAULT);
+  if (!isCount(count, iocb.pos)) return err(EINVAL);
+  const from = iovIterSync(ITER_SOURCE, buf, Math.min(count, MAX_RW_COUNT), task.root.revision.uio);
+  return yield* file.fOp.writeIter(task, iocb, from);
+}
+
+/** Is this a count of bytes that a file could have behind `pos`? Linux: rw_verify_area() */
+function isCount(count: number, pos: number): boolean {
+  return Number.isSafeInteger(count) && count >= 0 && Number.isSafeInteger(pos + count);
+}
+
+/** Linux: init_sync_kiocb() */
+function newSyncKiocb(file: File, pos: number): Kiocb {
+  const { flags } = file;
+  let iocb = 0;
+  if ((flags & O_APPEND) !== 0) iocb |= IOCB_APPEND;
+  if ((flags & O_DIRECT) !== 0) iocb |= IOCB_DIRECT;
+  if ((flags & O_DSYNC) !== 0) iocb |= IOCB_DSYNC;
+  if ((flags & O_SYNC) === O_SYNC) iocb |= IOCB_SYNC;
+  return { file, pos, flags: iocb };
+}
+
+/** Use the position of the file, alone, and move it when the call went well. Linux: fdget_pos() */
+function* atFilePosition(task: FsTask, file: File, call: (iocb: Kiocb) => MayFault<Ssize>): MayFault<Ssize> {
+  // Streams have no position, and nothing to wait for each other.
+  if (!file.seekable) return yield* call(newSyncKiocb(file, 0));
+  if (task.world.preemptible || !mutexTrylock(task, file.posLock)) yield* mutexLock(task, file.posLock);
+  const iocb = newSyncKiocb(file, file.pos);
+  const ret = yield* call(iocb);
+  if (ret >= 0) file.pos = iocb.pos;
+  mutexUnlock(task, file.posLock);
+  return ret;
+}
+
+/** Linux: do_readv(), do_preadv(), do_writev(), do_pwritev() */
+function* vectored(
+  task: FsTask,
+  fd: number,
+  vec: readonly Segment[],
+  pos: number,
+  flags: number,
+  source: boolean,
+): MayFault<Ssize> {
+  const file = task.files.get(fd);
+  if (file === null) return err(EBADF);
+  if (pos >= 0 && !file.seekable) return err(ESPIPE);
+  const iter = importIovec(source, vec, task.root.revision.uio);
+  if (typeof iter === "number") return iter;
+  if (pos >= 0) return yield* vfsIterate(task, newSyncKiocb(file, pos), iter, flags);
+  return yield* atFilePosition(task, file, (iocb) => vfsIterate(task, iocb, iter, flags));
+}
+
+/** Linux: do_iter_read(), do_iter_write() */
+function* vfsIterate(task: FsTask, iocb: Kiocb, iter: IovIter, flags: number): MayFault<Ssize> {
+  const { file } = iocb;
+  if (!(iter.dataSource ? file.writable : file.readable)) return err(EBADF);
+  if (iter.count === 0) return 0 as Ssize;
+  if (!isCount(iter.count, iocb.pos)) return err(EINVAL);
+  const status = kiocbSetRwFlags(task, iocb, flags);
+  if (status !== 0) return status;
+  return yield* iter.dataSource ? file.fOp.writeIter(task, iocb, iter) : file.fOp.readIter(task, iocb, iter);
+}
+
+/** Linux: kiocb_set_rw_flags() */
+function kiocbSetRwFlags(task: FsTask, iocb: Kiocb, flags: number): Status {
+  if (flags === 0) return 0;
+  if ((flags & ~task.root.revision.rwfFlags) !== 0) return err(EOPNOTSUPP);
+  if ((flags & RWF_APPEND) !== 0 && (flags & RWF_NOAPPEND) !== 0) return err(EINVAL);
+  // gfs2 promises none of these: no FMODE_NOWAIT, no atomic writes, no uncached I/O.
+  if ((flags & (RWF_NOWAIT | RWF_ATOMIC | RWF_DONTCACHE)) !== 0 && !iocb.file.nowait) return err(EOPNOTSUPP);
+  if ((flags & RWF_NOWAIT) !== 0) iocb.flags |= IOCB_NOWAIT | IOCB_NOIO;
+  if ((flags & RWF_HIPRI) !== 0) iocb.flags |= IOCB_HIPRI;
+  if ((flags & (RWF_DSYNC | RWF_SYNC)) !== 0) iocb.flags |= IOCB_DSYNC;
+  if ((flags & RWF_SYNC) !== 0) iocb.flags |= IOCB_SYNC;
+  if ((flags & RWF_APPEND) !== 0) iocb.flags |= IOCB_APPEND;
+  if ((flags & RWF_NOAPPEND) !== 0) iocb.flags &= ~IOCB_APPEND;
+  return 0;
+}
