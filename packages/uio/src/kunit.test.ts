@@ -3,7 +3,7 @@
 // order, and extract the pages of those ranges. Every byte and every page must be the expected one, and the
 // iterator must be where it says it is.
 import { offsetInPage, PAGE_SIZE, type Pfn, pageIndex, pageStart } from "@faultline/kernel";
-import { AddressSpace, FAULTS_DISABLED, pageAddress, pageOf, putUserPages } from "@faultline/mm";
+import { FAULTS_DISABLED, pageAddress, pageOf, putUserPages } from "@faultline/mm";
 import { describe, expect, test } from "vitest";
 import {
   copyFromIter,
@@ -26,7 +26,17 @@ import {
   iovIterUbuf,
   iovIterXarray,
 } from "./index.ts";
-import { allocFrames, BASE, firstDifference, makeRig, mapPages, physicalOf, type Rig, run } from "./rig.ts";
+import {
+  allocFrames,
+  BASE,
+  firstDifference,
+  makeMapping,
+  makeRig,
+  mapPages,
+  physicalOf,
+  type Rig,
+  run,
+} from "./rig.ts";
 
 const SIZE = 0x100000;
 const PAGES = SIZE / PAGE_SIZE;
@@ -126,11 +136,7 @@ const KINDS: readonly Kind[] = [
     perRange: true,
     buffer: shuffledBuffer,
     make: ({ mem, pages }, dataSource, [[from, to]]) => {
-      const mapping = new AddressSpace(mem, NO_OPS, {}, 1, "buffer");
-      pages.forEach((page, index) => {
-        mapping.pages.set(index, page);
-      });
-      return iovIterXarray(dataSource, mapping, from, to - from);
+      return iovIterXarray(dataSource, makeMapping({ mem }, pages), from, to - from);
     },
     atEnd: (i, [from, to]) => expect(i.iovOffset).toBe(to - from),
   },
@@ -156,14 +162,6 @@ const KINDS: readonly Kind[] = [
     atEnd: (i, [from, to]) => expect(i.iovOffset).toBe(to - from),
   },
 ];
-
-const NO_OPS = {
-  dirtyFolio: () => undefined,
-  *balanceDirty() {},
-  *writepage() {
-    return true;
-  },
-};
 
 describe.each(KINDS)("$name", (kind) => {
   test("copy to: every byte lands where the ranges say", () => {

@@ -2,15 +2,7 @@
 // the addresses of its bytes, and a position in it. After each step both must have done the same number of bytes,
 // stand at the same place, and memory must hold the same bytes everywhere.
 import { offsetInPage, PAGE_SIZE, type Pfn, pageIndex } from "@faultline/kernel";
-import {
-  AddressSpace,
-  FAULTS_DISABLED,
-  FAULTS_ENABLED,
-  MM_5_10,
-  MM_LATEST,
-  pageAddress,
-  type UserAccess,
-} from "@faultline/mm";
+import { FAULTS_DISABLED, FAULTS_ENABLED, MM_5_10, MM_LATEST, pageAddress, type UserAccess } from "@faultline/mm";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -46,7 +38,18 @@ import {
   UIO_5_10,
   UIO_LATEST,
 } from "./index.ts";
-import { allocFrames, BASE, firstDifference, makeRig, mapPages, POISON, peek, type Rig, run } from "./rig.ts";
+import {
+  allocFrames,
+  BASE,
+  firstDifference,
+  makeMapping,
+  makeRig,
+  mapPages,
+  POISON,
+  peek,
+  type Rig,
+  run,
+} from "./rig.ts";
 
 /** Pages of the iterator's memory, and frames of the kernel's buffer. */
 const PAGES = 5;
@@ -207,11 +210,7 @@ class Twins {
           revision,
         );
       case "xarray": {
-        const mapping = new AddressSpace(this.rig.mem, NO_OPS, {}, 1, "file");
-        this.frames.forEach((page, index) => {
-          mapping.pages.set(index, page);
-        });
-        return iovIterXarray(dataSource, mapping, from, len, revision);
+        return iovIterXarray(dataSource, makeMapping(this.rig, this.frames), from, len, revision);
       }
       case "folioq": {
         // The history's position, but begun at the first byte and advanced.
@@ -416,11 +415,3 @@ class Twins {
     return this.frames.indexOf(pageIndex(address) as Pfn) * PAGE_SIZE + offsetInPage(address);
   }
 }
-
-const NO_OPS = {
-  dirtyFolio: () => undefined,
-  *balanceDirty() {},
-  *writepage() {
-    return true;
-  },
-};

@@ -12,6 +12,8 @@
 
 import { PAGE_SIZE, type Pfn, pageStart, RunError, Tracer, World, type WorldOptions } from "@faultline/kernel";
 import {
+  AddressSpace,
+  type AddressSpaceOperations,
   doMmap,
   doMprotect,
   doMunmap,
@@ -140,6 +142,22 @@ export function allocFrames(rig: Rig, count: number, fill = 0): Pfn {
   }
   rig.mem.u8.fill(fill, pageAddress(first), pageAddress(last) + PAGE_SIZE);
   return first;
+}
+
+/** The page cache of a file that nobody writes back; it holds these pages from index 0 on. */
+export function makeMapping(rig: Pick<Rig, "mem">, pages: readonly Pfn[] = []): AddressSpace {
+  const ops: AddressSpaceOperations = {
+    dirtyFolio: () => undefined,
+    *balanceDirty() {},
+    *writepage() {
+      return true;
+    },
+  };
+  const mapping = new AddressSpace(rig.mem, ops, {}, 1, "file");
+  pages.forEach((page, index) => {
+    mapping.pages.set(index, page);
+  });
+  return mapping;
 }
 
 /** A copy of physical memory. */
