@@ -4,6 +4,7 @@
 // is told by whoever owns the mapping through AddressSpaceOperations.
 
 import { bugOn, type MaySleep, type Pfn, partOf, RwSemaphore } from "@faultline/kernel";
+import { PG_ANON } from "./page-flags.ts";
 import { getPage, type PhysMem, putPage } from "./physmem.ts";
 import { RadixTree } from "./radix-tree.ts";
 import type { UserTask } from "./user-task.ts";
@@ -64,6 +65,8 @@ export class AddressSpace {
   /** Put a page that nobody else knows into the cache; takes a reference. Linux: filemap_add_folio() */
   add(index: number, frame: Pfn): void {
     bugOn(this.pages.get(index) !== 0, "page cache slot is taken");
+    bugOn(this.mem.mappingSlot[frame] !== 0, "page is in the page cache already");
+    bugOn((this.mem.flags[frame] & PG_ANON) !== 0, "anonymous page in the page cache");
     if (this.#slot === 0) this.#slot = this.mem.addMapping(this);
     this.pages.set(index, frame);
     this.mem.mappingSlot[frame] = this.#slot;
@@ -75,7 +78,8 @@ export class AddressSpace {
   /** Take a page out of the cache and drop the cache's reference. Linux: filemap_remove_folio() */
   remove(frame: Pfn): void {
     const { mem } = this;
-    bugOn(mem.mappingSlot[frame] !== this.#slot, "page belongs to another mapping");
+    bugOn(this.#slot === 0 || mem.mappingSlot[frame] !== this.#slot, "page belongs to another mapping");
+    bugOn(mem.mapcount[frame] !== 0, "page leaves the cache while it is mapped");
     this.pages.set(mem.index[frame], 0);
     mem.mappingSlot[frame] = 0;
     if (--this.nrpages === 0) {

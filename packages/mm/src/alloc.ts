@@ -5,9 +5,6 @@ import type { PhysMem } from "./physmem.ts";
 import type { UserTask } from "./user-task.ts";
 import { tryToFreePages } from "./vmscan.ts";
 
-/** Rounds of reclaim before an allocation fails. */
-const RECLAIM_ROUNDS = 4;
-
 /**
  * Take a frame with one reference, zeroed or not.
  *
@@ -16,10 +13,14 @@ const RECLAIM_ROUNDS = 4;
  * Linux: alloc_page(GFP_KERNEL)
  */
 export function* allocPage(task: UserTask, mem: PhysMem, zero: boolean): MaySleep<Pfn> {
-  let frame = mem.tryAllocPage(zero);
-  for (let round = 0; frame === 0 && round < RECLAIM_ROUNDS; round++) {
-    if ((yield* tryToFreePages(task, mem)) === 0) break;
-    frame = mem.tryAllocPage(zero);
+  for (;;) {
+    const frame = mem.tryAllocPage(zero);
+    if (frame !== 0 || failedByChoice(mem)) return frame;
+    if ((yield* tryToFreePages(task, mem)) === 0) return 0 as Pfn;
   }
-  return frame;
+}
+
+/** Did tryAllocPage, which has just failed, fail because the environment chose so? Then nothing helps. */
+export function failedByChoice(mem: PhysMem): boolean {
+  return mem.freePages > 0;
 }

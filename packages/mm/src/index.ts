@@ -14,62 +14,32 @@ export { allocPage } from "./alloc.ts";
 export { handleFault, PF_PROT, PF_USER, PF_WRITE } from "./fault.ts";
 export * from "./fault-flags.ts";
 export {
-  faultInPagesReadable,
-  faultInPagesWriteable,
   faultInReadable,
   faultInSafeWriteable,
   faultInSubpageWriteable,
-  faultInUserPages,
   faultInWriteable,
-  fixupUserFault,
   isFaultedIn,
 } from "./fault-in.ts";
+export { faultInPagesReadable, faultInPagesWriteable, faultInUserPages } from "./fault-in-old.ts";
+export { fixupUserFault } from "./fixup-user-fault.ts";
+export { putUserPages, unpinUserPages } from "./follow-page.ts";
 export { dupMm } from "./fork.ts";
-export {
-  FOLL_FAST_ONLY,
-  FOLL_FORCE,
-  FOLL_GET,
-  FOLL_HWPOISON,
-  FOLL_NOFAULT,
-  FOLL_NOWAIT,
-  FOLL_PIN,
-  FOLL_POPULATE,
-  FOLL_TOUCH,
-  FOLL_WRITE,
-  getUserPagesFast,
-  getUserPagesFastOnly,
-  getUserPagesLocked,
-  getUserPagesNofault,
-  getUserPagesUnlocked,
-  type Locked,
-  putUserPages,
-} from "./gup.ts";
+export { getUser, putUser, type ValueSize } from "./get-user.ts";
+export { getUserPages, getUserPagesLocked, getUserPagesUnlocked, type Locked } from "./gup.ts";
+export { getUserPagesFast, getUserPagesFastOnly, getUserPagesNofault } from "./gup-fast.ts";
+export * from "./gup-flags.ts";
 export { lruCacheAdd, lruCacheDel, markPageAccessed } from "./lru.ts";
-export * from "./madvise.ts";
+export { doMadvise } from "./madvise.ts";
+export { mapCachedPages } from "./map-pages.ts";
 export { handleMmFault } from "./memory.ts";
 export { doMincore, type PagemapEntry, pagemapEntry } from "./mincore.ts";
 export { DEFAULT_LIMITS, MMAP_BASE, type MmLimits, MmStruct, TASK_SIZE } from "./mm-struct.ts";
-export {
-  doMmap,
-  doMunmap,
-  exitMmap,
-  MAP_ANONYMOUS,
-  MAP_FIXED,
-  MAP_FIXED_NOREPLACE,
-  MAP_GROWSDOWN,
-  MAP_LOCKED,
-  MAP_NORESERVE,
-  MAP_POPULATE,
-  MAP_PRIVATE,
-  MAP_SHARED,
-  type MmapArgs,
-  PROT_EXEC,
-  PROT_NONE,
-  PROT_READ,
-  PROT_WRITE,
-} from "./mmap.ts";
+export * from "./mman.ts";
+export { doMmap, type MmapArgs } from "./mmap.ts";
 export { doMprotect } from "./mprotect.ts";
-export { doMremap, MREMAP_FIXED, MREMAP_MAYMOVE, type MremapArgs } from "./mremap.ts";
+export { doMremap, type MremapArgs } from "./mremap.ts";
+export { doMunmap, exitMmap, mmput } from "./munmap.ts";
+export * from "./page-flags.ts";
 export {
   describePage,
   endPageWriteback,
@@ -79,24 +49,8 @@ export {
   waitOnPageLocked,
   waitOnPageWriteback,
 } from "./page-lock.ts";
-export {
-  getPage,
-  PG_ACTIVE,
-  PG_ANON,
-  PG_DIRTY,
-  PG_ERROR,
-  PG_LOCKED,
-  PG_LRU,
-  PG_READAHEAD,
-  PG_REFERENCED,
-  PG_UPTODATE,
-  PG_WRITEBACK,
-  PhysMem,
-  pageAddress,
-  pageMapping,
-  pageOf,
-  putPage,
-} from "./physmem.ts";
+export { vmfInsertPfn } from "./pfnmap.ts";
+export { getPage, PhysMem, pageAddress, pageMapping, pageMaybeDmaPinned, pageOf, putPage } from "./physmem.ts";
 export { bytesBeforePoison, GRANULE_SIZE, setPoison } from "./poison.ts";
 export {
   makePte,
@@ -109,7 +63,7 @@ export {
   ptePfn,
   ptePresent,
 } from "./pte.ts";
-export { RadixTree } from "./radix-tree.ts";
+export { MAX_KEY, RadixTree } from "./radix-tree.ts";
 export {
   type CopyTailRule,
   MM_5_10,
@@ -133,14 +87,11 @@ export {
   copyToUser,
   copyToUserInatomic,
   copyToUserNofault,
-  Direction,
   FAULTS_DISABLED,
   FAULTS_ENABLED,
-  getUser,
-  moveUser,
-  putUser,
   type UserAccess,
 } from "./uaccess.ts";
+export { Direction, moveUser } from "./user-copy.ts";
 export { type UserAccessResult, userLoad, userStore } from "./user-mode.ts";
 export { INIT_NR_DIRTIED_PAUSE, pagefaultDisable, pagefaultEnable, UserTask } from "./user-task.ts";
 export * from "./vma.ts";

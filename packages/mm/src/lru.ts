@@ -3,7 +3,8 @@
 // there is no swap to put them in.
 
 import { bugOn, type Pfn } from "@faultline/kernel";
-import { PG_ACTIVE, PG_LRU, PG_REFERENCED, type PhysMem } from "./physmem.ts";
+import { PG_ACTIVE, PG_LRU, PG_REFERENCED } from "./page-flags.ts";
+import type { PhysMem } from "./physmem.ts";
 
 /** A ring of frames; `head` is the one added last, 0 when the list is empty. */
 export interface LruList {
@@ -14,6 +15,7 @@ export interface LruList {
 /** Put a new page of the cache on the inactive list. Context: atomic. Linux: folio_add_lru() */
 export function lruCacheAdd(mem: PhysMem, frame: Pfn): void {
   bugOn((mem.flags[frame] & PG_LRU) !== 0, "page is on an LRU list already");
+  mem.world.accesses?.read(mem.lruId);
   mem.flags[frame] |= PG_LRU;
   push(mem, mem.inactive, frame);
 }
@@ -21,6 +23,7 @@ export function lruCacheAdd(mem: PhysMem, frame: Pfn): void {
 /** Take a page off its list. Context: atomic. Linux: lruvec_del_folio() */
 export function lruCacheDel(mem: PhysMem, frame: Pfn): void {
   if ((mem.flags[frame] & PG_LRU) === 0) return;
+  mem.world.accesses?.read(mem.lruId);
   unlink(mem, listOf(mem, frame), frame);
   mem.flags[frame] &= ~(PG_LRU | PG_ACTIVE);
 }
@@ -36,18 +39,27 @@ export function markPageAccessed(mem: PhysMem, frame: Pfn): void {
   else if ((flags & (PG_ACTIVE | PG_LRU)) === PG_LRU) activate(mem, frame);
 }
 
-/** Move a page to the active list; it has to earn its next reference again. Linux: folio_activate() */
+/** Move a page of the inactive list to the active one; it has to earn its next reference again. Linux: folio_activate() */
 export function activate(mem: PhysMem, frame: Pfn): void {
+  bugOn((mem.flags[frame] & (PG_LRU | PG_ACTIVE)) !== PG_LRU, "page to be activated is not on the inactive list");
   unlink(mem, mem.inactive, frame);
   mem.flags[frame] = (mem.flags[frame] | PG_ACTIVE) & ~PG_REFERENCED;
   push(mem, mem.active, frame);
 }
 
-/** Move a page to the head of the inactive list. */
+/** Move a page to the head of the inactive list, as if it had just come. Linux: lru_deactivate_file() */
 export function deactivate(mem: PhysMem, frame: Pfn): void {
+  bugOn((mem.flags[frame] & PG_LRU) === 0, "page to be deactivated is on no list");
   unlink(mem, listOf(mem, frame), frame);
-  mem.flags[frame] &= ~(PG_ACTIVE | PG_REFERENCED);
+  mem.flags[frame] &= ~PG_ACTIVE;
   push(mem, mem.inactive, frame);
+}
+
+/** Give a page another round on the list that it is on. */
+export function rotate(mem: PhysMem, frame: Pfn): void {
+  const list = listOf(mem, frame);
+  unlink(mem, list, frame);
+  push(mem, list, frame);
 }
 
 /** The page that has been on a list for the longest time; 0 when the list is empty. */

@@ -2,82 +2,109 @@
 
 import {
   downRead,
-  downReadTrylock,
   downWrite,
-  downWriteTrylock,
-  EBADF,
+  EACCES,
+  EAGAIN,
   EINVAL,
   ENOMEM,
+  EOPNOTSUPP,
+  EPERM,
   err,
   type MayFault,
   type MaySleep,
   PAGE_SIZE,
+  type Pfn,
   pageAlign,
   type Status,
   upRead,
   upWrite,
 } from "@faultline/kernel";
-import { TASK_SIZE } from "./mm-struct.ts";
-import { mergeAround, splitVma } from "./mmap.ts";
+import { modifyVma } from "./area.ts";
+import { deactivate } from "./lru.ts";
+import * as mman from "./mman.ts";
+import { mmapReadLockNow, mmapWriteLockNow } from "./mmap-lock.ts";
+import { PG_LRU, PG_REFERENCED } from "./page-flags.ts";
+import { getPage, putPage } from "./physmem.ts";
 import { madvisePopulate } from "./populate.ts";
+import { PTE_ACCESSED, PTE_SPECIAL, ptePfn } from "./pte.ts";
 import { zapPageRange } from "./rmap.ts";
 import type { UserTask } from "./user-task.ts";
-import { VM_LOCKED, VM_PFNMAP, VM_RAND_READ, VM_SEQ_READ, type Vma } from "./vma.ts";
-
-// include/uapi/asm-generic/mman-common.h
-export const MADV_NORMAL = 0;
-export const MADV_RANDOM = 1;
-export const MADV_SEQUENTIAL = 2;
-export const MADV_WILLNEED = 3;
-export const MADV_DONTNEED = 4;
-export const MADV_POPULATE_READ = 22;
-export const MADV_POPULATE_WRITE = 23;
+import {
+  VM_DONTCOPY,
+  VM_DONTDUMP,
+  VM_DONTEXPAND,
+  VM_IO,
+  VM_LOCKED,
+  VM_PFNMAP,
+  VM_RAND_READ,
+  VM_SEQ_READ,
+  VM_SHARED,
+  VM_WIPEONFORK,
+  VM_WRITE,
+  type Vma,
+  vmaIsAnonymous,
+} from "./vma.ts";
+import { shrinkPage } from "./vmscan.ts";
 
 /**
  * Give advice about [address, address + length).
  *
  * Context: may fault; mmap_lock not held.
- * Returns: 0; -EINVAL for a misaligned or wrapping range or unknown advice, -ENOMEM if there are gaps (the
- *          rest is done all the same), -EBADF for WILLNEED on anonymous memory, and what POPULATE returns.
+ * Returns: 0; -EINVAL for a misaligned or wrapping range, or advice that is unknown or does not fit the area;
+ *          -ENOMEM if there are gaps (the rest is done all the same); -EAGAIN for one area too many; -EACCES,
+ *          -EOPNOTSUPP, -EPERM; and what POPULATE returns.
  * Linux:   madvise()
+ * Differs: no huge pages, KSM, guard areas or swap: advice about them is checked and does nothing.
  */
 export function* doMadvise(task: UserTask, address: number, length: number, advice: number): MayFault<Status> {
-  const { mm } = task;
-  if (!isKnown(advice, mm.revision.madvPopulate)) return err(EINVAL);
-  if (!Number.isSafeInteger(address) || !Number.isSafeInteger(length) || length < 0) return err(EINVAL);
+  if (!isKnown(task, advice)) return err(EINVAL);
+  if (!Number.isInteger(address) || !Number.isInteger(length) || address % PAGE_SIZE !== 0) return err(EINVAL);
+  // What is negative here is a huge number there, and wraps.
+  if (address < 0 || length < 0) return err(EINVAL);
   const end = address + pageAlign(length);
-  if (address < 0 || address % PAGE_SIZE !== 0 || !Number.isSafeInteger(end)) return err(EINVAL);
   if (end === address) return 0;
-  if (end > TASK_SIZE) return err(ENOMEM);
   switch (advice) {
-    case MADV_POPULATE_READ:
-    case MADV_POPULATE_WRITE:
-      return yield* madvisePopulate(task, address, end, advice === MADV_POPULATE_WRITE);
-    case MADV_DONTNEED:
-      if (!downReadTrylock(task, mm.mmapLock)) yield* downRead(task, mm.mmapLock);
-      return endRead(task, forEachArea(task, address, end, dontneed));
-    case MADV_WILLNEED:
-      return yield* willneed(task, address, end);
+    case mman.MADV_HWPOISON:
+    case mman.MADV_SOFT_OFFLINE:
+      return err(EPERM);
+    case mman.MADV_POPULATE_READ:
+    case mman.MADV_POPULATE_WRITE:
+      return yield* madvisePopulate(task, address, end, advice === mman.MADV_POPULATE_WRITE);
+    case mman.MADV_WILLNEED:
+    case mman.MADV_REMOVE:
+    case mman.MADV_PAGEOUT:
+      return yield* sleepingAdvice(task, address, end, advice);
+    case mman.MADV_DONTNEED:
+    case mman.MADV_DONTNEED_LOCKED:
+    case mman.MADV_FREE:
+    case mman.MADV_COLD:
+    case mman.MADV_COLLAPSE: {
+      if (!mmapReadLockNow(task, task.mm)) yield* downRead(task, task.mm.mmapLock);
+      const status = forEachArea(task, address, end, (vma, from, to) => pageAdvice(task, vma, from, to, advice));
+      upRead(task, task.mm.mmapLock);
+      return status;
+    }
     default: {
-      if (!downWriteTrylock(task, mm.mmapLock)) yield* downWrite(task, mm.mmapLock);
-      const status = forEachArea(task, address, end, (_task, vma, from, to) => setReadHint(vma, from, to, advice));
-      upWrite(task, mm.mmapLock);
+      if (!mmapWriteLockNow(task, task.mm)) yield* downWrite(task, task.mm.mmapLock);
+      const status = forEachArea(task, address, end, (vma, from, to) => areaAdvice(vma, from, to, advice));
+      upWrite(task, task.mm.mmapLock);
       return status;
     }
   }
 }
 
-function isKnown(advice: number, populate: boolean): boolean {
-  if (advice === MADV_POPULATE_READ || advice === MADV_POPULATE_WRITE) return populate;
-  return Number.isInteger(advice) && advice >= MADV_NORMAL && advice <= MADV_DONTNEED;
+const KNOWN = new Set<number>(
+  Object.entries(mman).flatMap(([name, value]) => (name.startsWith("MADV_") ? [value] : [])),
+);
+
+function isKnown(task: UserTask, advice: number): boolean {
+  const { revision } = task.mm;
+  if (advice === mman.MADV_POPULATE_READ || advice === mman.MADV_POPULATE_WRITE) return revision.madvPopulate;
+  if (advice === mman.MADV_DONTNEED_LOCKED) return revision.madvDontneedLocked;
+  return KNOWN.has(advice);
 }
 
-function endRead(task: UserTask, status: Status): Status {
-  upRead(task, task.mm.mmapLock);
-  return status;
-}
-
-type AreaAdvice = (task: UserTask, vma: Vma, from: number, to: number) => Status;
+type AreaAdvice = (vma: Vma, from: number, to: number) => Status;
 
 /** Apply advice area by area; gaps are remembered, other errors end it. Linux: madvise_walk_vmas() */
 function forEachArea(task: UserTask, start: number, end: number, apply: AreaAdvice): Status {
@@ -88,47 +115,132 @@ function forEachArea(task: UserTask, start: number, end: number, apply: AreaAdvi
     if (vma.start > at) gaps = true;
     const from = Math.max(at, vma.start);
     const to = Math.min(end, vma.end);
-    const status = apply(task, vma, from, to);
+    const status = apply(vma, from, to);
     if (status !== 0) return status;
     at = to;
   }
   return gaps ? err(ENOMEM) : 0;
 }
 
-/** Drop the page table entries: anonymous memory reads as zero again, files are read again. */
-function dontneed(task: UserTask, vma: Vma, from: number, to: number): Status {
-  if ((vma.flags & (VM_LOCKED | VM_PFNMAP)) !== 0) return err(EINVAL);
+/** Advice about the pages of an area, under mmap_lock held for reading. */
+function pageAdvice(task: UserTask, vma: Vma, from: number, to: number, advice: number): Status {
+  const fixed = advice === mman.MADV_DONTNEED_LOCKED ? VM_PFNMAP : VM_LOCKED | VM_PFNMAP;
+  if (advice === mman.MADV_COLLAPSE || (vma.flags & fixed) !== 0) return err(EINVAL);
+  if (advice === mman.MADV_COLD) return cold(task, vma, from, to);
+  // Lazily: at the latest when memory is short, which here it never is for anonymous pages.
+  if (advice === mman.MADV_FREE) return vmaIsAnonymous(vma) ? 0 : err(EINVAL);
+  // Anonymous memory reads as zero again, files are read again.
   zapPageRange(task, vma, from, to);
   return 0;
 }
 
-function setReadHint(vma: Vma, from: number, to: number, advice: number): Status {
-  const hint = advice === MADV_RANDOM ? VM_RAND_READ : advice === MADV_SEQUENTIAL ? VM_SEQ_READ : 0;
-  const flags = (vma.flags & ~(VM_RAND_READ | VM_SEQ_READ)) | hint;
-  if (flags === vma.flags) return 0;
-  const { mm } = vma;
-  const area = vma.start < from ? splitVma(mm, vma, from) : vma;
-  if (area.end > to) splitVma(mm, area, to);
-  area.flags = flags;
-  mergeAround(mm, area);
+/** File pages that only we map are the first to go from now on. Linux: madvise_cold() */
+function cold(task: UserTask, vma: Vma, from: number, to: number): Status {
+  const { mem, pgd } = vma.mm;
+  pgd.forEach(from / PAGE_SIZE, to / PAGE_SIZE, (_vpn, entry, leaf, slot) => {
+    const frame = ptePfn(entry);
+    if ((entry & PTE_SPECIAL) !== 0 || (mem.flags[frame] & PG_LRU) === 0 || mem.mapcount[frame] !== 1) return;
+    task.world.accesses?.read(mem.lruId);
+    leaf[slot] = entry & ~PTE_ACCESSED;
+    mem.flags[frame] &= ~PG_REFERENCED;
+    deactivate(mem, frame);
+  });
   return 0;
 }
 
-/** Start reading the file pages behind the range. The file does it, without mmap_lock. */
-function* willneed(task: UserTask, start: number, end: number): MaySleep<Status> {
+/** Advice that changes what an area is. Linux: madvise_vma_behavior() */
+function areaAdvice(vma: Vma, from: number, to: number, advice: number): Status {
+  const flags = adviceFlags(vma, advice);
+  if (flags < 0) return flags as Status;
+  if (flags === vma.flags) return 0;
+  return typeof modifyVma(vma.mm, vma, from, to, flags) === "number" ? err(EAGAIN) : 0;
+}
+
+function adviceFlags(vma: Vma, advice: number): number {
+  const { flags } = vma;
+  switch (advice) {
+    case mman.MADV_NORMAL:
+      return flags & ~(VM_RAND_READ | VM_SEQ_READ);
+    case mman.MADV_SEQUENTIAL:
+      return (flags & ~VM_RAND_READ) | VM_SEQ_READ;
+    case mman.MADV_RANDOM:
+      return (flags & ~VM_SEQ_READ) | VM_RAND_READ;
+    case mman.MADV_DONTFORK:
+      return flags | VM_DONTCOPY;
+    case mman.MADV_DOFORK:
+      return (flags & VM_IO) !== 0 ? err(EINVAL) : flags & ~VM_DONTCOPY;
+    case mman.MADV_WIPEONFORK:
+      return !vmaIsAnonymous(vma) || (flags & VM_SHARED) !== 0 ? err(EINVAL) : flags | VM_WIPEONFORK;
+    case mman.MADV_KEEPONFORK:
+      return flags & ~VM_WIPEONFORK;
+    case mman.MADV_DONTDUMP:
+      return flags | VM_DONTDUMP;
+    case mman.MADV_DODUMP:
+      return (flags & (VM_IO | VM_PFNMAP | VM_DONTEXPAND)) !== 0 ? err(EINVAL) : flags & ~VM_DONTDUMP;
+    default:
+      return flags;
+  }
+}
+
+/** Advice whose work the file does, or reclaim, without mmap_lock. */
+function* sleepingAdvice(task: UserTask, start: number, end: number, advice: number): MaySleep<Status> {
+  const { mm } = task;
   let gaps = false;
   for (let at = start; at < end; ) {
-    if (!downReadTrylock(task, task.mm.mmapLock)) yield* downRead(task, task.mm.mmapLock);
-    const vma = task.mm.vmas.find(at);
-    const from = vma === null ? end : Math.max(at, vma.start);
-    const to = vma === null ? end : Math.min(end, vma.end);
-    upRead(task, task.mm.mmapLock);
-    if (vma === null || vma.start >= end) return err(ENOMEM);
+    if (!mmapReadLockNow(task, mm)) yield* downRead(task, mm.mmapLock);
+    const vma = mm.vmas.find(at);
+    if (vma === null || vma.start >= end) {
+      upRead(task, mm.mmapLock);
+      return err(ENOMEM);
+    }
     if (vma.start > at) gaps = true;
-    if (vma.ops?.willneed === undefined) return err(EBADF);
-    const first = vma.pgoff + (from - vma.start) / PAGE_SIZE;
-    yield* vma.ops.willneed(task, vma, first, (to - from) / PAGE_SIZE);
+    const from = Math.max(at, vma.start);
+    const to = Math.min(end, vma.end);
+    const victims = advice === mman.MADV_PAGEOUT ? pagesToShrink(vma, from, to) : [];
+    upRead(task, mm.mmapLock);
+    const index = vma.pgoff + (from - vma.start) / PAGE_SIZE;
+    const count = (to - from) / PAGE_SIZE;
+    if (advice === mman.MADV_WILLNEED) {
+      // Anonymous memory would come back from swap.
+      if (vma.ops?.willneed !== undefined) yield* vma.ops.willneed(task, vma, index, count);
+    } else if (advice === mman.MADV_REMOVE) {
+      const removed = yield* removePages(task, vma, index, count);
+      if (removed !== 0) return removed;
+    } else {
+      if ((vma.flags & (VM_LOCKED | VM_PFNMAP)) !== 0) return err(EINVAL);
+      yield* shrinkPages(task, victims);
+    }
     at = to;
   }
   return gaps ? err(ENOMEM) : 0;
+}
+
+/** Linux: madvise_remove() */
+function* removePages(task: UserTask, vma: Vma, index: number, count: number): MaySleep<Status> {
+  if ((vma.flags & VM_LOCKED) !== 0 || vma.mapping === null) return err(EINVAL);
+  if ((vma.flags & (VM_SHARED | VM_WRITE)) !== (VM_SHARED | VM_WRITE)) return err(EACCES);
+  return vma.ops?.remove === undefined ? err(EOPNOTSUPP) : yield* vma.ops.remove(task, vma, index, count);
+}
+
+/** File pages that only this area maps, each with a reference. Context: atomic. Linux: madvise_pageout() */
+function pagesToShrink(vma: Vma, from: number, to: number): Pfn[] {
+  const { mem, pgd } = vma.mm;
+  const pages: Pfn[] = [];
+  pgd.forEach(from / PAGE_SIZE, to / PAGE_SIZE, (_vpn, entry) => {
+    const frame = ptePfn(entry);
+    if ((entry & PTE_SPECIAL) !== 0 || (mem.flags[frame] & PG_LRU) === 0 || mem.mapcount[frame] !== 1) return;
+    getPage(mem, frame);
+    pages.push(frame);
+  });
+  return pages;
+}
+
+function* shrinkPages(task: UserTask, pages: readonly Pfn[]): MaySleep<void> {
+  const { mem } = task.mm;
+  for (const page of pages) {
+    // The cache keeps the page as long as it is in it: our reference would only be in the way.
+    const cached = mem.mappingSlot[page] !== 0;
+    putPage(mem, page);
+    if (cached) yield* shrinkPage(task, mem, page);
+  }
 }

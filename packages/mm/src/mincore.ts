@@ -3,7 +3,6 @@
 
 import {
   downRead,
-  downReadTrylock,
   EINVAL,
   ENOMEM,
   err,
@@ -14,7 +13,8 @@ import {
   upRead,
 } from "@faultline/kernel";
 import { TASK_SIZE } from "./mm-struct.ts";
-import { PG_ANON, PG_UPTODATE } from "./physmem.ts";
+import { mmapReadLockNow } from "./mmap-lock.ts";
+import { PG_ANON, PG_UPTODATE } from "./page-flags.ts";
 import { PTE_SPECIAL, ptePfn, ptePresent } from "./pte.ts";
 import type { UserTask } from "./user-task.ts";
 import { linearPageIndex, type Vma } from "./vma.ts";
@@ -27,10 +27,10 @@ import { linearPageIndex, type Vma } from "./vma.ts";
  * Linux:   mincore()
  */
 export function* doMincore(task: UserTask, address: number, length: number, vec: number[]): MaySleep<Status> {
-  if (address % PAGE_SIZE !== 0) return err(EINVAL);
-  if (address < 0 || address + length > TASK_SIZE) return err(ENOMEM);
+  if (!Number.isInteger(address) || !Number.isInteger(length) || address % PAGE_SIZE !== 0) return err(EINVAL);
+  if (address < 0 || length < 0 || address + length > TASK_SIZE) return err(ENOMEM);
   const { mm } = task;
-  if (!downReadTrylock(task, mm.mmapLock)) yield* downRead(task, mm.mmapLock);
+  if (!mmapReadLockNow(task, mm)) yield* downRead(task, mm.mmapLock);
   let status: Status = 0;
   for (let at = address; at < address + pageAlign(length); at += PAGE_SIZE) {
     const vma = mm.vmas.lookup(at);

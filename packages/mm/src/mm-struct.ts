@@ -1,7 +1,7 @@
 // struct mm_struct: one address space. Threads share one; each UserTask points to its own.
 
-import { partOf, RwSemaphore, type World } from "@faultline/kernel";
-import type { PhysMem } from "./physmem.ts";
+import { checkInstance, partOf, RwSemaphore, type World } from "@faultline/kernel";
+import { PhysMem } from "./physmem.ts";
 import { RadixTree } from "./radix-tree.ts";
 import type { MmRevision } from "./revision.ts";
 import { VmaTree } from "./vma-tree.ts";
@@ -18,6 +18,10 @@ export interface MmLimits {
   readonly maxMapCount: number;
   /** Most bytes of address space (RLIMIT_AS). */
   readonly addressSpace: number;
+  /** Most bytes of private writable memory (RLIMIT_DATA). */
+  readonly data: number;
+  /** Most bytes of memory that is locked (RLIMIT_MEMLOCK). */
+  readonly memlock: number;
   /** Most bytes a stack may grow to (RLIMIT_STACK). */
   readonly stack: number;
   /** Lowest address that may be mapped (vm.mmap_min_addr). */
@@ -27,9 +31,17 @@ export interface MmLimits {
 export const DEFAULT_LIMITS: MmLimits = {
   maxMapCount: 65530,
   addressSpace: Number.POSITIVE_INFINITY,
+  data: Number.POSITIVE_INFINITY,
+  memlock: 8 * 1024 * 1024,
   stack: 8 * 1024 * 1024,
   mmapMinAddr: 65536,
 };
+
+/** Every gap between `from` and MMAP_BASE is at most `largest` bytes. */
+export interface GapHint {
+  from: number;
+  largest: number;
+}
 
 export class MmStruct {
   readonly world: World;
@@ -41,11 +53,21 @@ export class MmStruct {
   readonly vmas: VmaTree = new VmaTree();
   /** Protects the areas; held for reading while a fault is handled. Linux: mmap_lock */
   readonly mmapLock: RwSemaphore;
-  /** Bytes mapped by all areas. */
+  /** Bytes mapped by all areas, by private writable ones, and by locked ones. */
   totalVm = 0;
+  dataVm = 0;
+  lockedVm = 0;
+  /** Tasks that share this address space. Linux: mm_users */
+  users = 0;
+  /** Where the search for free space begins; kept by unmapped-area.ts. */
+  readonly gapHint: GapHint = { from: MMAP_BASE, largest: 0 };
+  /** The last number given to an area with anonymous pages. */
+  lastAnonVma = 0;
   readonly #id: number;
 
   constructor(mem: PhysMem, revision: MmRevision, limits: Partial<MmLimits> = {}) {
+    checkInstance(mem, PhysMem, "mem");
+    for (const [name, limit] of Object.entries(limits)) checkLimit(name, limit);
     this.world = mem.world;
     this.mem = mem;
     this.revision = revision;
@@ -58,4 +80,9 @@ export class MmStruct {
   entryId(vpn: number): number {
     return partOf(this.#id, vpn);
   }
+}
+
+function checkLimit(name: string, limit: number): void {
+  if (typeof limit !== "number") throw new TypeError(`limit ${name} must be a number, not ${typeof limit}`);
+  if (!(limit >= 0)) throw new RangeError(`limit ${name} must not be negative, not ${limit}`);
 }

@@ -2,7 +2,6 @@
 
 import {
   downWrite,
-  downWriteTrylock,
   EACCES,
   EINVAL,
   ENOMEM,
@@ -14,81 +13,102 @@ import {
   type Status,
   upWrite,
 } from "@faultline/kernel";
-import { isRange, mergeAround, PROT_EXEC, PROT_READ, PROT_WRITE, protFlags, splitVma } from "./mmap.ts";
-import { PG_ANON } from "./physmem.ts";
-import { PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_RW, PTE_SPECIAL, ptePfn, ptePresent } from "./pte.ts";
+import { isDataMapping, mayExpandVm, modifyVma } from "./area.ts";
+import { PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM, PROT_WRITE } from "./mman.ts";
+import { protFlags } from "./mmap.ts";
+import { mmapWriteLockNow } from "./mmap-lock.ts";
+import { PG_ANON, PG_ANON_EXCLUSIVE } from "./page-flags.ts";
+import { PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_RW, PTE_SPECIAL, ptePfn } from "./pte.ts";
 import type { UserTask } from "./user-task.ts";
-import { VM_EXEC, VM_READ, VM_SHARED, VM_WRITE, type Vma } from "./vma.ts";
+import { VM_EXEC, VM_GROWSDOWN, VM_READ, VM_SHARED, VM_WRITE, type Vma, vmaWantsWritenotify } from "./vma.ts";
+
+const ACCESS = VM_READ | VM_WRITE | VM_EXEC;
 
 /**
  * Change the protection of [address, address + length).
  *
  * Context: sleeps; mmap_lock not held.
- * Returns: 0; -EINVAL, -ENOMEM at the first gap (what lies before it is changed), -EACCES for a file that
+ * Returns: 0; -EINVAL; -ENOMEM at the first gap (what lies before it is changed); -EACCES for a file that
  *          may not be written.
  * Linux:   mprotect()
  */
 export function* doMprotect(task: UserTask, address: number, length: number, prot: number): MaySleep<Status> {
   const { mm } = task;
-  if (address % PAGE_SIZE !== 0) return err(EINVAL);
+  if (![address, length, prot].every(Number.isInteger)) return err(EINVAL);
+  const grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
+  if (grows === (PROT_GROWSDOWN | PROT_GROWSUP) || address % PAGE_SIZE !== 0) return err(EINVAL);
   if (length === 0) return 0;
-  if (!isRange(address, length)) return err(ENOMEM);
-  if ((prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)) !== 0) return err(EINVAL);
-  if (!downWriteTrylock(task, mm.mmapLock)) yield* downWrite(task, mm.mmapLock);
-  const status = protectRange(task, address, address + pageAlign(length), protFlags(prot));
+  // What is negative here is a huge number there, and wraps.
+  if (length < 0 || address < 0) return err(ENOMEM);
+  const access = prot & ~(PROT_GROWSDOWN | PROT_GROWSUP);
+  if ((access & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM)) !== 0) return err(EINVAL);
+  if (!mmapWriteLockNow(task, mm)) yield* downWrite(task, mm.mmapLock);
+  const status = protect(task, address, address + pageAlign(length), protFlags(access), grows === PROT_GROWSDOWN);
   upWrite(task, mm.mmapLock);
   return status;
 }
 
-function protectRange(task: UserTask, start: number, end: number, access: number): 0 | Errno {
+function protect(task: UserTask, start: number, end: number, access: number, fromStart: boolean): 0 | Errno {
   const { mm } = task;
   let at = start;
+  if (fromStart) {
+    // The whole stack that the range reaches into.
+    const stack = mm.vmas.find(start);
+    if (stack === null || stack.start >= end) return err(ENOMEM);
+    if ((stack.flags & VM_GROWSDOWN) === 0) return err(EINVAL);
+    at = stack.start;
+  }
   while (at < end) {
-    const found = mm.vmas.lookup(at);
-    if (found === null) return err(ENOMEM);
-    const flags = (found.flags & ~(VM_READ | VM_WRITE | VM_EXEC)) | access;
+    const vma = mm.vmas.lookup(at);
+    if (vma === null) return err(ENOMEM);
+    const flags = (vma.flags & ~ACCESS) | access;
     // VM_MAYREAD, _MAYWRITE and _MAYEXEC lie four bits above what they permit.
     if ((access & ~(flags >> 4)) !== 0) return err(EACCES);
-    const stop = Math.min(end, found.end);
-    if (flags === found.flags) {
-      at = stop;
-      continue;
-    }
-    const splits = Number(found.start < at) + Number(found.end > stop);
-    if (mm.vmas.size + splits > mm.limits.maxMapCount) return err(ENOMEM);
-    const vma = found.start < at ? splitVma(mm, found, at) : found;
-    if (vma.end > stop) splitVma(mm, vma, stop);
-    vma.flags = flags;
-    changeProtection(task, vma);
-    mergeAround(mm, vma);
+    const stop = Math.min(end, vma.end);
+    const changed = mprotectFixup(task, vma, at, stop, flags);
+    if (changed !== 0) return changed;
     at = stop;
   }
   return 0;
 }
 
-/** Give every entry of the area the rights that its new flags allow. Linux: change_protection() */
-function changeProtection(task: UserTask, vma: Vma): void {
+/** Linux: mprotect_fixup() */
+function mprotectFixup(task: UserTask, vma: Vma, start: number, end: number, flags: number): 0 | Errno {
   const { mm } = vma;
-  const accessible = (vma.flags & (VM_READ | VM_WRITE | VM_EXEC)) !== 0;
-  mm.pgd.forEach(vma.start / PAGE_SIZE, vma.end / PAGE_SIZE, (vpn, entry) => {
-    if (!ptePresent(entry)) return;
+  if (flags === vma.flags) return 0;
+  const grows = isDataMapping(flags) && !isDataMapping(vma.flags);
+  if (grows && !mayExpandVm(mm, flags, end - start) && mayExpandVm(mm, vma.flags, end - start)) return err(ENOMEM);
+  const area = modifyVma(mm, vma, start, end, flags);
+  if (typeof area === "number") return area;
+  changeProtection(task, area, start, end);
+  return 0;
+}
+
+/** Give every entry of the range the rights that the area's flags allow. Linux: change_protection() */
+function changeProtection(task: UserTask, vma: Vma, start: number, end: number): void {
+  const { mm } = vma;
+  const accessible = (vma.flags & ACCESS) !== 0;
+  mm.pgd.forEach(start / PAGE_SIZE, end / PAGE_SIZE, (vpn, entry, leaf, slot) => {
     let changed = entry & ~(PTE_PRESENT | PTE_PROTNONE | PTE_RW);
     changed |= accessible ? PTE_PRESENT : PTE_PROTNONE;
-    if (accessible && canChangeWriteable(vma, entry)) changed |= PTE_RW;
+    if (canChangeWriteable(vma, entry)) changed |= PTE_RW;
     task.world.accesses?.write(mm.entryId(vpn));
-    mm.pgd.set(vpn, changed);
+    leaf[slot] = changed;
   });
 }
 
 /**
- * May a store go ahead without a fault? A shared page only if it is dirty already, so that its file knows; a
- * private one only if nobody else has it. Linux: can_change_pte_writable()
+ * May a store go ahead without a fault? To a shared page only if it is dirty already, so that its file knows;
+ * to a private one only if nobody else has it, and before 6.0 only after a fault has looked.
+ *
+ * Linux: can_change_pte_writable()
  */
 function canChangeWriteable(vma: Vma, entry: number): boolean {
-  if ((vma.flags & VM_WRITE) === 0 || (entry & PTE_SPECIAL) !== 0) return false;
-  if ((entry & PTE_DIRTY) === 0) return false;
-  if ((vma.flags & VM_SHARED) !== 0) return true;
-  const { mem } = vma.mm;
-  const frame = ptePfn(entry);
-  return (mem.flags[frame] & PG_ANON) !== 0 && mem.refcount[frame] === 1;
+  if ((vma.flags & VM_WRITE) === 0) return false;
+  if ((vma.flags & VM_SHARED) !== 0) {
+    return (entry & (PTE_DIRTY | PTE_SPECIAL)) === PTE_DIRTY || !vmaWantsWritenotify(vma);
+  }
+  if ((entry & PTE_SPECIAL) !== 0 || !vma.mm.revision.mprotectMakesWriteable) return false;
+  const owned = PG_ANON | PG_ANON_EXCLUSIVE;
+  return (vma.mm.mem.flags[ptePfn(entry)] & owned) === owned;
 }

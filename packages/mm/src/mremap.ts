@@ -1,24 +1,29 @@
 // Moving and resizing areas (mm/mremap.c).
 
 import {
+  bugOn,
   downWrite,
-  downWriteTrylock,
+  EAGAIN,
   EFAULT,
   EINVAL,
   ENOMEM,
+  type Errno,
   err,
-  type MaySleep,
+  ignoreResult,
+  type MayFault,
   PAGE_SIZE,
   pageAlign,
   upWrite,
 } from "@faultline/kernel";
-import { TASK_SIZE } from "./mm-struct.ts";
-import { getUnmappedArea, insertVma, isRange, mergeAround, unmapRange } from "./mmap.ts";
+import { exceedsMemlock, growVma, insertVma, mayExpandVm, modifyVma } from "./area.ts";
+import { type MmStruct, TASK_SIZE } from "./mm-struct.ts";
+import { MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE } from "./mman.ts";
+import { mmapWriteLockNow } from "./mmap-lock.ts";
+import { unmapRange } from "./munmap.ts";
+import { mmPopulate } from "./populate.ts";
+import { getUnmappedArea, placeFor } from "./unmapped-area.ts";
 import type { UserTask } from "./user-task.ts";
-import { VM_PFNMAP, Vma, type VmaBacking } from "./vma.ts";
-
-export const MREMAP_MAYMOVE = 1;
-export const MREMAP_FIXED = 2;
+import { backingOf, VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VM_PFNMAP, VM_SHARED, Vma, vmaIsAnonymous } from "./vma.ts";
 
 export interface MremapArgs {
   readonly address: number;
@@ -26,63 +31,127 @@ export interface MremapArgs {
   readonly newLength: number;
   /** MREMAP_*. */
   readonly flags: number;
-  /** Where to, with MREMAP_FIXED. */
+  /** Where to, with MREMAP_FIXED; a hint with MREMAP_DONTUNMAP. */
   readonly newAddress?: number;
 }
 
 /**
  * Resize or move a mapping; its pages move along, none is copied.
  *
- * Context: sleeps; mmap_lock not held.
- * Returns: the new address, or -EINVAL, -EFAULT (gap), -ENOMEM.
+ * Context: may fault (locked memory that grows); mmap_lock not held.
+ * Returns: the new address, or -EINVAL, -EFAULT, -ENOMEM, -EAGAIN.
  * Linux:   mremap()
+ * Differs: since 6.17 Linux also moves ranges of several areas.
  */
-export function* doMremap(task: UserTask, args: MremapArgs): MaySleep<number> {
+export function* doMremap(task: UserTask, args: MremapArgs): MayFault<number> {
   const { mm } = task;
-  if (!downWriteTrylock(task, mm.mmapLock)) yield* downWrite(task, mm.mmapLock);
-  const result = remap(task, args);
+  if (!mmapWriteLockNow(task, mm)) yield* downWrite(task, mm.mmapLock);
+  const result = mremap(task, args);
+  const locked = result >= 0 && ((mm.vmas.lookup(result)?.flags ?? 0) & VM_LOCKED) !== 0;
   upWrite(task, mm.mmapLock);
+  const grown = pageAlign(args.newLength) - pageAlign(args.oldLength);
+  if (locked && grown > 0) {
+    const status = yield* mmPopulate(task, result + pageAlign(args.oldLength), grown, true);
+    ignoreResult(status, "memory that could not be populated is faulted in when it is touched");
+  }
   return result;
 }
 
-function remap(task: UserTask, args: MremapArgs): number {
+function mremap(task: UserTask, args: MremapArgs): number {
   const { mm } = task;
   const { address, flags } = args;
-  const fixed = (flags & MREMAP_FIXED) !== 0;
-  if ((flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED)) !== 0) return err(EINVAL);
-  if (fixed && (flags & MREMAP_MAYMOVE) === 0) return err(EINVAL);
-  if (!isRange(address, args.oldLength) || !(args.newLength > 0) || args.newLength > TASK_SIZE) return err(EINVAL);
-  const oldLength = pageAlign(args.oldLength);
-  const newLength = pageAlign(args.newLength);
   const target = args.newAddress ?? 0;
-  if (fixed) {
-    if (!isRange(target, newLength)) return err(EINVAL);
-    if (target + newLength > address && address + oldLength > target) return err(EINVAL);
+  for (const value of [address, args.oldLength, args.newLength, flags, target]) {
+    if (!Number.isInteger(value)) return err(EINVAL);
   }
-  const vma = mm.vmas.lookup(address);
-  if (vma === null || address + oldLength > vma.end) return err(EFAULT);
-  // Old length 0 would duplicate a shared mapping; raw memory cannot grow.
-  if (oldLength === 0 || ((vma.flags & VM_PFNMAP) !== 0 && newLength > oldLength)) return err(EINVAL);
-  if (!fixed && newLength <= oldLength) {
-    const trimmed = newLength < oldLength ? unmapRange(task, address + newLength, address + oldLength) : 0;
+  if ((flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0) return err(EINVAL);
+  if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0 && (flags & MREMAP_MAYMOVE) === 0) return err(EINVAL);
+  if ((flags & MREMAP_DONTUNMAP) !== 0 && args.oldLength !== args.newLength) return err(EINVAL);
+  if (address % PAGE_SIZE !== 0 || args.newLength === 0) return err(EINVAL);
+  // What is negative here is a huge number there: more than any area or gap has.
+  const oldLength = args.oldLength < 0 ? Number.POSITIVE_INFINITY : pageAlign(args.oldLength);
+  const newLength = args.newLength < 0 ? Number.POSITIVE_INFINITY : pageAlign(args.newLength);
+  if (!(address >= 0 && address < TASK_SIZE) || mm.vmas.lookup(address) === null) return err(EFAULT);
+  if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0) {
+    return mremapTo(task, address, oldLength, newLength, target, flags);
+  }
+  if (newLength <= oldLength) {
+    const trimmed = newLength < oldLength ? shrink(task, address, oldLength, newLength) : 0;
     return trimmed === 0 ? address : trimmed;
   }
-  const growth = Math.max(0, newLength - oldLength);
-  if (mm.totalVm + growth > mm.limits.addressSpace) return err(ENOMEM);
-  if (!fixed && address + oldLength === vma.end && expandInPlace(vma, address + newLength)) return address;
+  const vma = vmaToResize(task, address, oldLength, newLength, flags);
+  if (typeof vma === "number") return vma;
+  if (address + oldLength === vma.end && isFree(vma, address + newLength)) {
+    growVma(mm, vma, address + newLength);
+    return address;
+  }
   if ((flags & MREMAP_MAYMOVE) === 0) return err(ENOMEM);
-  return moveVma(task, vma, address, oldLength, newLength, fixed ? target : -1);
+  const place = newLength <= TASK_SIZE ? getUnmappedArea(mm, newLength) : err(ENOMEM);
+  return place < 0 ? place : moveVma(task, vma, address, oldLength, newLength, place, flags);
 }
 
-/** Grow an area at its end if the space behind it is free. */
-function expandInPlace(vma: Vma, end: number): boolean {
-  const { mm } = vma;
-  const next = mm.vmas.next(vma);
-  if (end > TASK_SIZE || (next !== null && next.start < end)) return false;
-  mm.totalVm += end - vma.end;
-  vma.end = end;
-  mergeAround(mm, vma);
-  return true;
+/** Unmap what lies behind the new end; it need not be one area. */
+function shrink(task: UserTask, address: number, oldLength: number, newLength: number): 0 | Errno {
+  if (address + oldLength > TASK_SIZE) return err(EINVAL);
+  return unmapRange(task, address + newLength, address + oldLength);
+}
+
+/** Move to a given place, or leave an empty area behind. Linux: mremap_to() */
+function mremapTo(
+  task: UserTask,
+  address: number,
+  oldLength: number,
+  newLength: number,
+  target: number,
+  flags: number,
+): number {
+  const { mm } = task;
+  if (target < 0 || target % PAGE_SIZE !== 0 || newLength > TASK_SIZE - target) return err(EINVAL);
+  if (address + oldLength > target && target + newLength > address) return err(EINVAL);
+  if (mm.vmas.size + 2 >= mm.limits.maxMapCount - 3) return err(ENOMEM);
+  if ((flags & MREMAP_FIXED) !== 0) {
+    if (target < mm.limits.mmapMinAddr) return err(EINVAL);
+    const unmapped = unmapRange(task, target, target + newLength);
+    if (unmapped !== 0) return unmapped;
+  }
+  let length = oldLength;
+  if (oldLength > newLength) {
+    const trimmed = shrink(task, address, oldLength, newLength);
+    if (trimmed !== 0) return trimmed;
+    length = newLength;
+  }
+  const vma = vmaToResize(task, address, length, newLength, flags);
+  if (typeof vma === "number") return vma;
+  const keeps = (flags & MREMAP_DONTUNMAP) !== 0;
+  if (keeps && !mayExpandVm(mm, vma.flags, length)) return err(ENOMEM);
+  const place = (flags & MREMAP_FIXED) !== 0 ? target : placeFor(mm, target, newLength, 0);
+  return place < 0 ? place : moveVma(task, vma, address, length, newLength, place, flags);
+}
+
+/** The area that is to have `newLength` bytes from `address`, if it may. Linux: vma_to_resize() */
+function vmaToResize(
+  task: UserTask,
+  address: number,
+  oldLength: number,
+  newLength: number,
+  flags: number,
+): Vma | Errno {
+  const { mm } = task;
+  const vma = mm.vmas.lookup(address);
+  if (vma === null) return err(EFAULT);
+  // Old length 0 asks for a second mapping of the same memory, which only shared memory can have.
+  if (oldLength === 0 && (vma.flags & (VM_SHARED | VM_MAYSHARE)) === 0) return err(EINVAL);
+  if ((flags & MREMAP_DONTUNMAP) !== 0 && (vma.flags & (VM_DONTEXPAND | VM_PFNMAP)) !== 0) return err(EINVAL);
+  if (oldLength > vma.end - address) return err(EFAULT);
+  if (newLength === oldLength) return vma;
+  if ((vma.flags & (VM_DONTEXPAND | VM_PFNMAP)) !== 0) return err(EFAULT);
+  if (exceedsMemlock(mm, vma.flags, newLength - oldLength)) return err(EAGAIN);
+  return mayExpandVm(mm, vma.flags, newLength - oldLength) ? vma : err(ENOMEM);
+}
+
+/** Is there nothing between the area's end and `end`? Linux: vma_expandable() */
+function isFree(vma: Vma, end: number): boolean {
+  return end <= (vma.mm.vmas.next(vma)?.start ?? TASK_SIZE);
 }
 
 /** Linux: move_vma() */
@@ -92,32 +161,43 @@ function moveVma(
   address: number,
   oldLength: number,
   newLength: number,
-  fixed: number,
+  target: number,
+  flags: number,
 ): number {
   const { mm } = task;
-  if (mm.vmas.size + 3 > mm.limits.maxMapCount) return err(ENOMEM);
-  if (fixed >= 0) {
-    const unmapped = unmapRange(task, fixed, fixed + newLength);
-    if (unmapped !== 0) return unmapped;
-  }
-  const target = fixed >= 0 ? fixed : getUnmappedArea(mm, newLength);
-  if (target < 0) return target;
-  const pgoff = vma.pgoff + (address - vma.start) / PAGE_SIZE;
-  const backing: VmaBacking = { mapping: vma.mapping, ops: vma.ops, file: vma.file };
-  insertVma(mm, new Vma(mm, target, target + newLength, vma.flags, pgoff, backing));
+  if (mm.vmas.size >= mm.limits.maxMapCount - 3) return err(ENOMEM);
+  // Nobody knows yet where untouched memory began: it merges best where it belongs.
+  const untouched = vmaIsAnonymous(vma) && vma.anonVma === 0;
+  const pgoff = untouched ? target / PAGE_SIZE : vma.pgoff + (address - vma.start) / PAGE_SIZE;
+  const { flags: vmFlags, anonVma } = vma;
+  const copy = new Vma(mm, target, target + newLength, vmFlags, pgoff, backingOf(vma));
+  copy.anonVma = anonVma;
+  insertVma(mm, copy);
   movePageTables(task, address, target, Math.min(oldLength, newLength));
-  const unmapped = unmapRange(task, address, address + oldLength);
-  return unmapped === 0 ? target : unmapped;
+  if ((flags & MREMAP_DONTUNMAP) === 0) {
+    ignoreResult(unmapRange(task, address, address + oldLength), "there is room for the areas that it makes");
+  } else if ((vmFlags & VM_LOCKED) !== 0) {
+    unlockRange(mm, address, address + oldLength);
+  }
+  return target;
+}
+
+/** What MREMAP_DONTUNMAP leaves behind is not locked any more. */
+function unlockRange(mm: MmStruct, start: number, end: number): void {
+  const vma = mm.vmas.lookup(start) as Vma;
+  const area = modifyVma(mm, vma, start, end, vma.flags & ~VM_LOCKED);
+  bugOn(typeof area === "number", "mremap made sure that there is room for more areas");
 }
 
 /** Linux: move_page_tables() */
 function movePageTables(task: UserTask, from: number, to: number, length: number): void {
   const { mm } = task;
   const shift = (to - from) / PAGE_SIZE;
-  mm.pgd.forEach(from / PAGE_SIZE, (from + length) / PAGE_SIZE, (vpn, entry) => {
-    mm.pgd.set(vpn, 0);
+  const log = task.world.accesses;
+  mm.pgd.forEach(from / PAGE_SIZE, (from + length) / PAGE_SIZE, (vpn, entry, leaf, slot) => {
+    leaf[slot] = 0;
     mm.pgd.set(vpn + shift, entry);
-    task.world.accesses?.write(mm.entryId(vpn));
-    task.world.accesses?.write(mm.entryId(vpn + shift));
+    log?.write(mm.entryId(vpn));
+    log?.write(mm.entryId(vpn + shift));
   });
 }

@@ -2,7 +2,8 @@
 // sleep until it clears (mm/filemap.c: folio_lock, folio_unlock, folio_wait_writeback).
 
 import { bugOn, type MaySleep, type Pfn, PREEMPT, type Task, WaitChannel, wakeUpAll } from "@faultline/kernel";
-import { PG_LOCKED, PG_WAITERS, PG_WRITEBACK, type PhysMem, pageMapping } from "./physmem.ts";
+import { PG_LOCKED, PG_WAITERS, PG_WRITEBACK } from "./page-flags.ts";
+import { type PhysMem, pageMapping, waitKey } from "./physmem.ts";
 
 /** Sleepers on one bit of one page; made for the first of them and kept until the page is freed. */
 export class PageBit extends WaitChannel {
@@ -22,8 +23,8 @@ export class PageBit extends WaitChannel {
   }
 
   override holders(task: Task): readonly Task[] {
-    const pid = this.bit === PG_LOCKED ? this.mem.lockOwner[this.frame] : 0;
-    return task.world.live.filter((other) => other.pid === pid);
+    const owner = this.bit === PG_LOCKED ? this.mem.lockOwner[this.frame] : 0;
+    return owner === 0 ? [] : task.world.live.filter((other) => (other.pid & 0xffff) === owner);
   }
 }
 
@@ -95,14 +96,4 @@ function sleeperOn(mem: PhysMem, frame: Pfn, bit: number): PageBit {
     mem.flags[frame] |= PG_WAITERS;
   }
   return sleepers;
-}
-
-/** The page is freed: nobody can be waiting. Called by PhysMem. */
-export function forgetSleepers(mem: PhysMem, frame: Pfn): void {
-  mem.pageWaiters.delete(waitKey(frame, PG_LOCKED));
-  mem.pageWaiters.delete(waitKey(frame, PG_WRITEBACK));
-}
-
-function waitKey(frame: Pfn, bit: number): number {
-  return frame * 2 + (bit === PG_LOCKED ? 0 : 1);
 }

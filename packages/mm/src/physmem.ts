@@ -1,30 +1,25 @@
 // Physical memory: one buffer, cut into frames, and `struct page` as arrays indexed by frame number.
 //
 // Everything that a copy moves lives in this one buffer, so that a copy between frames is one copyWithin.
-// 30 bytes of bookkeeping a frame. Frame 0 is never handed out: 0 means "no page".
+// 32 bytes of bookkeeping a frame. Frame 0 is never handed out: 0 means "no page".
 
-import { bugOn, checkInteger, PAGE_SIZE, type Pfn, partOf, pfn as toPfn, type World } from "@faultline/kernel";
+import { bugOn, checkInteger, PAGE_SIZE, type Pfn, partOf, type World } from "@faultline/kernel";
 import type { AddressSpace } from "./address-space.ts";
 import type { LruList } from "./lru.ts";
-import { forgetSleepers, type PageBit } from "./page-lock.ts";
+import { PG_LOCKED, PG_LRU, PG_RESERVED, PG_UPTODATE, PG_WAITERS, PG_WRITEBACK } from "./page-flags.ts";
+import type { PageBit } from "./page-lock.ts";
+import { healPage } from "./poison.ts";
 
-// Page flags (include/linux/page-flags.h), in PhysMem.flags.
-export const PG_LOCKED: number = 1 << 0;
-export const PG_REFERENCED: number = 1 << 1;
-export const PG_UPTODATE: number = 1 << 2;
-export const PG_DIRTY: number = 1 << 3;
-export const PG_LRU: number = 1 << 4;
-export const PG_ACTIVE: number = 1 << 5;
-export const PG_WRITEBACK: number = 1 << 6;
-export const PG_READAHEAD: number = 1 << 7;
-export const PG_ANON: number = 1 << 8;
-export const PG_RESERVED: number = 1 << 9;
-export const PG_ERROR: number = 1 << 10;
-/** Somebody slept until the page was unlocked or written back; others may. */
-export const PG_WAITERS: number = 1 << 11;
+/** What a pin (FOLL_PIN) adds to a page's references. Linux: GUP_PIN_COUNTING_BIAS */
+export const PIN_BIAS = 1024;
 
 /** Frames the machine may have at most: page table entries keep 20 bits for the frame number. */
 const MAX_FRAMES = 1 << 20;
+
+/** With fewer free frames than this, allocations are told to whoever explores schedules. */
+const CONTENDED_FRAMES = 64;
+
+const NO_PAGE = 0 as Pfn;
 
 export class PhysMem {
   readonly world: World;
@@ -33,17 +28,17 @@ export class PhysMem {
   readonly u8: Uint8Array;
   /** The zero page, mapped read-only wherever anonymous memory is read before it is written. */
   readonly zeroPfn: Pfn;
-  /** References a frame: 1 for its owner, 1 for the page cache, 1 for each page table entry. 0 = free. */
+  /** References a frame: 1 for its owner, 1 for the page cache, 1 for each page table entry, PIN_BIAS for each pin. 0 = free. */
   readonly refcount: Int32Array;
   /** Page table entries that map the frame. */
   readonly mapcount: Int32Array;
   readonly flags: Uint16Array;
-  /** Page number within its mapping; for anonymous pages unused. */
-  readonly index: Uint32Array;
+  /** Page number within its mapping, up to 40 bits; for anonymous pages unused. */
+  readonly index: Float64Array;
   /** Slot of its mapping in `mappings`; 0 = none. */
   readonly mappingSlot: Int32Array;
-  /** Pid of the task that locked the page (PG_LOCKED); 0 while it is locked for I/O. For reports. */
-  readonly lockOwner: Int32Array;
+  /** Low 16 bits of the pid that locked the page (PG_LOCKED); 0 while it is locked for I/O. For reports. */
+  readonly lockOwner: Uint16Array;
   /** LRU links; for free frames, lruNext links the free list. */
   readonly lruNext: Int32Array;
   readonly lruPrev: Int32Array;
@@ -74,12 +69,12 @@ export class PhysMem {
     this.refcount = new Int32Array(this.frames);
     this.mapcount = new Int32Array(this.frames);
     this.flags = new Uint16Array(this.frames);
-    this.index = new Uint32Array(this.frames);
+    this.index = new Float64Array(this.frames);
     this.mappingSlot = new Int32Array(this.frames);
-    this.lockOwner = new Int32Array(this.frames);
+    this.lockOwner = new Uint16Array(this.frames);
     this.lruNext = new Int32Array(this.frames);
     this.lruPrev = new Int32Array(this.frames);
-    this.zeroPfn = toPfn(1);
+    this.zeroPfn = 1 as Pfn;
     for (const reserved of [0, 1]) {
       this.refcount[reserved] = 1;
       this.flags[reserved] = PG_RESERVED | PG_UPTODATE;
@@ -101,7 +96,10 @@ export class PhysMem {
    * Linux: alloc_page()
    */
   tryAllocPage(zero: boolean): Pfn {
-    if (this.#free === 0 || this.world.choose("alloc-fail", 2) === 1) return toPfn(0);
+    const log = this.world.accesses;
+    // Who gets which frame does not matter, but who gets the last one does.
+    if (log !== null && this.#free < CONTENDED_FRAMES) log.write(this.pageId(NO_PAGE));
+    if (this.#free === 0 || this.world.choose("alloc-fail", 2) === 1) return NO_PAGE;
     this.#free--;
     let frame = this.#freeHead;
     if (frame !== 0) {
@@ -112,12 +110,17 @@ export class PhysMem {
       frame = this.#untouched++;
     }
     this.refcount[frame] = 1;
-    return toPfn(frame);
+    return frame as Pfn;
   }
 
   /** What the access log calls a page. */
   pageId(frame: Pfn): number {
     return partOf(this.#id, frame);
+  }
+
+  /** What the access log calls the reclaim lists: pages come and go as readers, reclaim looks as a writer. */
+  get lruId(): number {
+    return this.pageId(this.zeroPfn);
   }
 
   /** Give a slot to a mapping that begins to own pages. */
@@ -136,13 +139,32 @@ export class PhysMem {
   freePage(frame: Pfn): void {
     bugOn((this.flags[frame] & (PG_LOCKED | PG_WRITEBACK | PG_LRU | PG_RESERVED)) !== 0, "freed page is in use");
     bugOn(this.mapcount[frame] !== 0, "freed page is mapped");
-    if ((this.flags[frame] & PG_WAITERS) !== 0) forgetSleepers(this, frame);
+    bugOn(this.mappingSlot[frame] !== 0, "freed page is in the page cache");
+    if ((this.flags[frame] & PG_WAITERS) !== 0) {
+      this.pageWaiters.delete(waitKey(frame, PG_LOCKED));
+      this.pageWaiters.delete(waitKey(frame, PG_WRITEBACK));
+    }
+    if (this.poison !== null) healPage(this, frame);
     this.flags[frame] = 0;
-    this.mappingSlot[frame] = 0;
     this.lruNext[frame] = this.#freeHead;
     this.#freeHead = frame;
     this.#free++;
   }
+
+  /** Frames that were used and are free again, most recent first; those never used are not among them. */
+  *freeList(): Generator<Pfn, void, void> {
+    for (let frame = this.#freeHead; frame !== 0; frame = this.lruNext[frame]) yield frame as Pfn;
+  }
+
+  /** Frames from this one on have never been used. */
+  get untouched(): number {
+    return this.#untouched;
+  }
+}
+
+/** Where `pageWaiters` keeps those who sleep on this bit of a page. */
+export function waitKey(frame: Pfn, bit: number): number {
+  return frame * 2 + (bit === PG_LOCKED ? 0 : 1);
 }
 
 /** First byte of a frame in PhysMem.u8. Frames times page size stay below 2^32. */
@@ -157,6 +179,7 @@ export function pageOf(physical: number): Pfn {
 
 /** Take one more reference. Context: atomic. Linux: get_page() */
 export function getPage(mem: PhysMem, frame: Pfn): void {
+  bugOn(mem.refcount[frame] <= 0, "get_page of a free page");
   mem.refcount[frame]++;
 }
 
@@ -164,6 +187,11 @@ export function getPage(mem: PhysMem, frame: Pfn): void {
 export function putPage(mem: PhysMem, frame: Pfn): void {
   bugOn(mem.refcount[frame] <= 0, "put_page of a free page");
   if (--mem.refcount[frame] === 0) mem.freePage(frame);
+}
+
+/** Is the page pinned? May say yes of a page with very many references. Linux: folio_maybe_dma_pinned() */
+export function pageMaybeDmaPinned(mem: PhysMem, frame: Pfn): boolean {
+  return mem.refcount[frame] >= PIN_BIAS;
 }
 
 export function pageMapping(mem: PhysMem, frame: Pfn): AddressSpace | null {

@@ -1,29 +1,11 @@
 // Faulting in whole ranges at once: MAP_POPULATE (mm/gup.c: __mm_populate) and madvise's POPULATE_READ and
 // POPULATE_WRITE (mm/madvise.c: madvise_populate).
 
-import {
-  downRead,
-  downReadTrylock,
-  EINVAL,
-  ENOMEM,
-  err,
-  type MayFault,
-  PAGE_SIZE,
-  type Status,
-  upRead,
-} from "@faultline/kernel";
-import {
-  __getUserPages,
-  checkVmaFlags,
-  FOLL_FORCE,
-  FOLL_HWPOISON,
-  FOLL_MADV_POPULATE,
-  FOLL_TOUCH,
-  FOLL_UNLOCKABLE,
-  FOLL_WRITE,
-  getUserPagesLocked,
-  type Locked,
-} from "./gup.ts";
+import { downRead, EINVAL, ENOMEM, err, type MayFault, PAGE_SIZE, type Status, upRead } from "@faultline/kernel";
+import { checkVmaFlags } from "./follow-page.ts";
+import { __getUserPages, getUserPagesLocked, type Locked } from "./gup.ts";
+import { FOLL_FORCE, FOLL_HWPOISON, FOLL_MADV_POPULATE, FOLL_TOUCH, FOLL_UNLOCKABLE, FOLL_WRITE } from "./gup-flags.ts";
+import { mmapReadLockNow } from "./mmap-lock.ts";
 import type { UserTask } from "./user-task.ts";
 import { VM_EXEC, VM_IO, VM_PFNMAP, VM_READ, VM_SHARED, VM_WRITE, type Vma } from "./vma.ts";
 
@@ -74,7 +56,7 @@ function populateFlags(vma: Vma): number {
 
 function* lockForReading(task: UserTask, locked: Locked): MayFault<void> {
   if (locked.held) return;
-  if (!downReadTrylock(task, task.mm.mmapLock)) yield* downRead(task, task.mm.mmapLock);
+  if (!mmapReadLockNow(task, task.mm)) yield* downRead(task, task.mm.mmapLock);
   locked.held = true;
 }
 

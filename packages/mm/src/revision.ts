@@ -1,7 +1,7 @@
 // What differs between kernel versions in user memory. A revision is data: an address space carries one,
 // and code asks it, so that worlds of different versions run side by side.
 
-/** How `fault_in_safe_writeable` walks and what it reports; see gup.ts. */
+/** How `fault_in_safe_writeable` walks and what it reports; see fault-in.ts. */
 export type SafeWriteableRule =
   /** 5.16, 5.17: get_user_pages, area by area; gaps and raw memory are skipped and counted as done. */
   | "get-user-pages"
@@ -20,7 +20,7 @@ export type CopyTailRule =
 export interface MmRevision {
   readonly name: string;
   readonly faultInSafeWriteable: SafeWriteableRule;
-  /** fault_in_readable and _writeable check the whole range with access_ok first, and probe nothing if it fails. */
+  /** fault_in_readable and _writeable check the whole range with access_ok first, and probe nothing if it fails: since 5.18. */
   readonly faultInChecksRange: boolean;
   /** get_user_pages and fixup_user_fault may grow a stack area down; since 6.5 only the CPU's own faults do. */
   readonly gupGrowsStack: boolean;
@@ -28,8 +28,14 @@ export interface MmRevision {
   readonly dirtySharedFaultCompletes: boolean;
   /** Write faults that reuse or copy a page report VM_FAULT_WRITE: until 6.1. */
   readonly reportsWrite: boolean;
+  /** An anonymous page is known to be one entry's own, whatever references it has, and pins keep it so: since 5.19. */
+  readonly anonExclusive: boolean;
+  /** mprotect makes private pages writable at once, without waiting for a fault to look at them: since 6.0. */
+  readonly mprotectMakesWriteable: boolean;
   /** madvise knows POPULATE_READ and POPULATE_WRITE: since 5.14. */
   readonly madvPopulate: boolean;
+  /** madvise knows DONTNEED_LOCKED: since 5.18. */
+  readonly madvDontneedLocked: boolean;
   /** madvise's POPULATE walks area by area, and goes on behind a gap: until 6.8. */
   readonly populateByArea: boolean;
   readonly copyTail: CopyTailRule;
@@ -43,29 +49,43 @@ export const MM_LATEST: MmRevision = {
   gupGrowsStack: false,
   dirtySharedFaultCompletes: true,
   reportsWrite: false,
+  anonExclusive: true,
+  mprotectMakesWriteable: true,
   madvPopulate: true,
+  madvDontneedLocked: true,
   populateByArea: false,
   copyTail: "words",
 };
 
-export const MM_6_12: MmRevision = { ...MM_LATEST, name: "6.12", faultInSafeWriteable: "fixup-any" };
+// 6.1 and 6.12 are the stable kernels that were recorded: both have got the last rule of fault_in_safe_writeable
+// (6.15) since, and 6.1 the rule that only the CPU's own faults grow a stack (6.5).
+export const MM_6_12: MmRevision = { ...MM_LATEST, name: "6.12" };
 
 export const MM_6_1: MmRevision = {
   ...MM_6_12,
   name: "6.1",
-  gupGrowsStack: true,
   reportsWrite: true,
   populateByArea: true,
   copyTail: "always",
 };
 
+/** As released, before any fix. */
 export const MM_5_18: MmRevision = {
   ...MM_6_1,
   name: "5.18",
-  faultInChecksRange: false,
+  faultInSafeWriteable: "fixup-any",
+  gupGrowsStack: true,
   dirtySharedFaultCompletes: false,
+  anonExclusive: false,
+  mprotectMakesWriteable: false,
 };
 
-export const MM_5_16: MmRevision = { ...MM_5_18, name: "5.16", faultInSafeWriteable: "get-user-pages" };
+export const MM_5_16: MmRevision = {
+  ...MM_5_18,
+  name: "5.16",
+  faultInSafeWriteable: "get-user-pages",
+  faultInChecksRange: false,
+  madvDontneedLocked: false,
+};
 
 export const MM_5_10: MmRevision = { ...MM_5_16, name: "5.10", madvPopulate: false };

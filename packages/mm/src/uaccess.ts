@@ -14,16 +14,16 @@ import {
   err,
   type Faulting,
   type MayFault,
+  RetryGuard,
   type Sleep,
   type Status,
   type Uncopied,
   uncopied,
 } from "@faultline/kernel";
-import { handleFault, noteFault } from "./fault.ts";
+import { NEEDS_SLEEP } from "./anon-fault.ts";
+import { handleFault, noteFault, resolveFault, tryHandleFault } from "./fault.ts";
 import { TASK_SIZE } from "./mm-struct.ts";
-import { pageOf } from "./physmem.ts";
-import { bytesBeforePoison } from "./poison.ts";
-import { PMD_SIZE, PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_RW } from "./pte.ts";
+import { Direction, moveUser } from "./user-copy.ts";
 import { pagefaultDisable, pagefaultEnable, type UserTask } from "./user-task.ts";
 
 /**
@@ -32,7 +32,7 @@ import { pagefaultDisable, pagefaultEnable, type UserTask } from "./user-task.ts
  * Context: atomic. Linux: access_ok()
  */
 export function accessOk(address: number, size: number): boolean {
-  return address >= 0 && address + size <= TASK_SIZE;
+  return address >= 0 && size >= 0 && address + size <= TASK_SIZE;
 }
 
 /**
@@ -42,7 +42,8 @@ export function accessOk(address: number, size: number): boolean {
  * Linux:   __copy_from_user_inatomic()
  */
 export function copyFromUserInatomic(task: UserTask, to: number, from: number, size: number): Uncopied {
-  return giveUp(task, size, moveUser(task, from, to, size, Direction.FromUser, 0), false);
+  const left = moveUser(task, from, to, size, Direction.FromUser, 0);
+  return left === 0 ? left : giveUp(task, size, left, Direction.FromUser);
 }
 
 /**
@@ -52,7 +53,8 @@ export function copyFromUserInatomic(task: UserTask, to: number, from: number, s
  * Linux:   __copy_to_user_inatomic()
  */
 export function copyToUserInatomic(task: UserTask, to: number, from: number, size: number): Uncopied {
-  return giveUp(task, size, moveUser(task, to, from, size, Direction.ToUser, 0), true);
+  const left = moveUser(task, to, from, size, Direction.ToUser, 0);
+  return left === 0 ? left : giveUp(task, size, left, Direction.ToUser);
 }
 
 /**
@@ -73,7 +75,7 @@ export function clearUserInatomic(task: UserTask, to: number, size: number): Unc
  */
 export function* copyFromUser(task: UserTask, to: number, from: number, size: number): MayFault<Uncopied> {
   const left = accessOk(from, size) ? yield* FAULTS_ENABLED.copyFromUser(task, to, from, size) : uncopied(size);
-  task.mm.mem.u8.fill(0, to + size - left, to + size);
+  if (left > 0) task.mm.mem.u8.fill(0, to + size - left, to + size);
   return left;
 }
 
@@ -114,35 +116,6 @@ function withoutFaults(task: UserTask, address: number, size: number, copy: () =
 }
 
 /**
- * Read one byte of user memory.
- *
- * Context: may fault, unless `user` says that faults are disabled. Returns: the byte, or -EFAULT.
- * Linux:   get_user(), for an unsigned char
- */
-export function* getUser<Y = Faulting>(
-  task: UserTask,
-  address: number,
-  user: UserAccess<Y> = FAULTS_ENABLED as UserAccess<Y>,
-): Generator<Sleep | Y, number, void> {
-  if (!accessOk(address, 1)) return err(EFAULT);
-  while (moveUser(task, address, SCRATCH, 1, Direction.FromUser, 0) !== 0) {
-    if (!(yield* user.resolve(task))) return err(EFAULT);
-  }
-  return task.mm.mem.u8[SCRATCH];
-}
-
-/** Write one byte of user memory. Context: may fault. Returns: 0 or -EFAULT. Linux: put_user() */
-export function* putUser(task: UserTask, address: number, value: number): MayFault<Status> {
-  if (!accessOk(address, 1)) return err(EFAULT);
-  for (;;) {
-    // Each time: other tasks use the scratch byte while this one sleeps in the fault.
-    task.mm.mem.u8[SCRATCH] = value;
-    if (moveUser(task, address, SCRATCH, 1, Direction.ToUser, 0) === 0) return 0;
-    if ((yield* handleFault(task)) !== 0) return err(EFAULT);
-  }
-}
-
-/**
  * How a section of code reaches user memory; `Y` is what it may yield besides sleeping.
  *
  * Copies return bytes NOT done, and never touch the destination beyond what they did.
@@ -175,9 +148,7 @@ export const FAULTS_ENABLED: UserAccess<Faulting> = {
   copyFromUser: (task, to, from, size) => moveUserFaulting(task, from, to, size, Direction.FromUser),
   copyToUser: (task, to, from, size) => moveUserFaulting(task, to, from, size, Direction.ToUser),
   clearUser: (task, to, size) => moveUserFaulting(task, to, 0, size, Direction.Clear),
-  *resolve(task) {
-    return (yield* handleFault(task)) === 0;
-  },
+  resolve: resolveFault,
   finish: finishFaulting,
 };
 
@@ -197,16 +168,9 @@ export const FAULTS_DISABLED: UserAccess<never> = {
     return false;
   },
   *finish(task, _user, _kernel, size, left, direction) {
-    return direction === Direction.Clear ? left : giveUp(task, size, left, direction === Direction.ToUser);
+    return left === 0 ? left : giveUp(task, size, left, direction);
   },
 };
-
-/** What `moveUser` does: copy out of user memory, copy into it, or zero it. */
-export const Direction = { FromUser: 0, ToUser: 1, Clear: 2 } as const;
-export type Direction = (typeof Direction)[keyof typeof Direction];
-
-/** Frame 0 belongs to nobody: its first byte is where single bytes pass through. */
-const SCRATCH = 0;
 
 /** Move bytes, and handle each fault on the way until one cannot be resolved. */
 function* moveUserFaulting(
@@ -229,11 +193,20 @@ function* finishFaulting(
   short: Uncopied,
   direction: Direction,
 ): MayFault<Uncopied> {
+  // Somebody who disabled page faults and copies all the same gets what the CPU would give.
+  if (task.pagefaultDisabled > 0) return giveUp(task, size, short, direction);
+  let guard: RetryGuard | null = null;
   let left: number = short;
   let inTail = false;
   while (left > 0) {
-    if ((yield* handleFault(task)) !== 0) {
-      if (inTail || direction === Direction.Clear || !triesAgain(task, size, size - left)) break;
+    let signal = tryHandleFault(task);
+    if (signal === NEEDS_SLEEP) {
+      signal = yield* handleFault(task);
+      guard ??= new RetryGuard("exc_page_fault");
+      guard.again(`${left} bytes left`);
+    }
+    if (signal !== 0) {
+      if (inTail || !triesAgain(task, size, size - left, direction)) break;
       inTail = true;
     }
     left = moveUser(task, user + size - left, kernel + size - left, left, direction, 0);
@@ -242,8 +215,10 @@ function* finishFaulting(
 }
 
 /** A copy stays short because nobody handles its fault; it may have met that fault twice. Returns: `left`. */
-function giveUp(task: UserTask, size: number, left: Uncopied, write: boolean): Uncopied {
-  if (left > 0 && triesAgain(task, size, size - left)) noteFault(task, task.faultAddress, write, 0);
+function giveUp(task: UserTask, size: number, left: Uncopied, direction: Direction): Uncopied {
+  if (triesAgain(task, size, size - left, direction)) {
+    noteFault(task, task.faultAddress, direction === Direction.ToUser, 0);
+  }
   return left;
 }
 
@@ -252,7 +227,8 @@ function giveUp(task: UserTask, size: number, left: Uncopied, write: boolean): U
  *
  * Linux: arch/x86/lib/copy_user_64.S: .Lcopy_user_handle_tail until 6.3, .Lcopy_user_tail since
  */
-function triesAgain(task: UserTask, size: number, done: number): boolean {
+function triesAgain(task: UserTask, size: number, done: number, direction: Direction): boolean {
+  if (direction === Direction.Clear) return false;
   if (task.mm.revision.copyTail === "always") return true;
   return size < WORDS_BELOW && done - (done % WORD) + WORD <= size;
 }
@@ -260,94 +236,3 @@ function triesAgain(task: UserTask, size: number, done: number): boolean {
 /** Shorter copies move words; longer ones are one string instruction, which is exact by itself. */
 const WORDS_BELOW = 64;
 const WORD = 8;
-
-/**
- * Move bytes between user memory and physical memory until done or until a byte is not there.
- *
- * `mode`: PF_USER when it is user space itself that makes the access.
- *
- * Context: atomic. Returns: bytes NOT moved; then the task knows where and why (noteFault).
- */
-export function moveUser(
-  task: UserTask,
-  user: number,
-  kernel: number,
-  size: number,
-  direction: Direction,
-  mode: number,
-): Uncopied {
-  const { mm } = task;
-  const { mem } = mm;
-  const write = direction !== Direction.FromUser;
-  const need = write ? PTE_PRESENT | PTE_RW : PTE_PRESENT;
-  const mark = write ? PTE_ACCESSED | PTE_DIRTY : PTE_ACCESSED;
-  const inspected = mem.poison !== null || task.world.accesses !== null;
-  let left = size;
-  // Physically adjacent user bytes that are yet to be moved, and where on the kernel's side they go.
-  let runStart = 0;
-  let runLength = 0;
-  let runKernel = kernel;
-  walk: while (left > 0) {
-    const at = user + size - left;
-    const leafKey = Math.floor(at / PMD_SIZE);
-    const leaf = mm.pgd.leafOf(leafKey);
-    // Within one page table, offsets are small integers, which the host computes fastest.
-    let offset = at - leafKey * PMD_SIZE;
-    const end = Math.min(offset + left, PMD_SIZE);
-    while (offset < end) {
-      const entry = leaf[offset >>> 12];
-      if ((entry & need) !== need) break walk;
-      if ((entry & mark) !== mark) leaf[offset >>> 12] = entry | mark;
-      const physical = (entry >>> 12) * 4096 + (offset & 4095);
-      let chunk = Math.min(4096 - (offset & 4095), end - offset);
-      if (inspected) chunk = inspect(task, user + size - left, kernel + size - left, physical, chunk, direction);
-      if (physical !== runStart + runLength) {
-        if (runLength > 0) flush(mem.u8, runStart, runLength, runKernel, direction);
-        runKernel += runLength;
-        runStart = physical;
-        runLength = 0;
-      }
-      if (chunk === 0) break walk;
-      runLength += chunk;
-      offset += chunk;
-      left -= chunk;
-    }
-  }
-  if (runLength > 0) flush(mem.u8, runStart, runLength, runKernel, direction);
-  if (left > 0) noteFault(task, user + size - left, write, mode);
-  return uncopied(left);
-}
-
-function flush(u8: Uint8Array, user: number, length: number, kernel: number, direction: Direction): void {
-  if (direction === Direction.FromUser) moveBytes(u8, kernel, user, length);
-  else if (direction === Direction.ToUser) moveBytes(u8, user, kernel, length);
-  else u8.fill(0, user, user + length);
-}
-
-/** Copy as the CPU's string instruction does: upwards, so that an overlap repeats what was copied before. */
-function moveBytes(u8: Uint8Array, to: number, from: number, length: number): void {
-  if (to <= from || to >= from + length) u8.copyWithin(to, from, from + length);
-  else for (let i = 0; i < length; i++) u8[to + i] = u8[from + i];
-}
-
-/** The slow side of one page: poison ends it early, and explorers learn what it touches. Returns: bytes to move. */
-function inspect(
-  task: UserTask,
-  user: number,
-  kernel: number,
-  physical: number,
-  chunk: number,
-  direction: Direction,
-): number {
-  const { mem } = task.mm;
-  const log = task.world.accesses;
-  if (log !== null) {
-    const userPage = mem.pageId(pageOf(physical));
-    log.read(task.mm.entryId(Math.floor(user / 4096)));
-    if (direction === Direction.FromUser) log.read(userPage);
-    else log.write(userPage);
-    if (direction === Direction.FromUser) log.write(mem.pageId(pageOf(kernel)));
-    else if (direction === Direction.ToUser) log.read(mem.pageId(pageOf(kernel)));
-  }
-  return bytesBeforePoison(mem, physical, chunk);
-}

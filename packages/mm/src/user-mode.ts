@@ -1,9 +1,11 @@
 // What user space does to its own memory: loads and stores that fault in user mode, where a fault that
 // cannot be resolved is a signal.
 
-import { type MayFault, type Uncopied, uncopied } from "@faultline/kernel";
-import { handleFault, PF_USER } from "./fault.ts";
-import { Direction, moveUser } from "./uaccess.ts";
+import { type MayFault, PREEMPT, RetryGuard, type Uncopied, uncopied } from "@faultline/kernel";
+import { NEEDS_SLEEP } from "./anon-fault.ts";
+import { handleFault, PF_USER, tryHandleFault } from "./fault.ts";
+import { SIGKILL } from "./signal.ts";
+import { Direction, moveUser } from "./user-copy.ts";
 import type { UserTask } from "./user-task.ts";
 
 /** How far a user-mode access came. */
@@ -13,6 +15,8 @@ export interface UserAccessResult {
   /** The signal that ended it; 0 = none. */
   readonly signal: number;
 }
+
+const ALL: UserAccessResult = { left: uncopied(0), signal: 0 };
 
 /**
  * User space loads `size` bytes at `address`; they arrive at physical address `to`.
@@ -35,20 +39,27 @@ function* userMove(
   size: number,
   direction: Direction,
 ): MayFault<UserAccessResult> {
-  let left: number = size;
+  if (task.world.preemptible) yield PREEMPT;
+  let left: number = moveUser(task, user, kernel, size, direction, PF_USER);
+  if (left === 0) return ALL;
+  let guard: RetryGuard | null = null;
   while (left > 0) {
+    let signal = tryHandleFault(task);
+    if (signal !== 0) {
+      guard ??= new RetryGuard("exc_page_fault");
+      guard.again(`${left} bytes left`);
+      if (signal === NEEDS_SLEEP) signal = yield* handleFault(task);
+      if (signal !== 0 && !(yield* deliver(task, signal))) return { left: uncopied(left), signal };
+    }
     left = moveUser(task, user + size - left, kernel + size - left, left, direction, PF_USER);
-    if (left === 0) break;
-    const signal = yield* handleFault(task);
-    if (signal !== 0 && !(yield* deliver(task, signal))) return { left: uncopied(left), signal };
   }
-  return { left: uncopied(0), signal: 0 };
+  return ALL;
 }
 
 /** Run the handler, if there is one. Returns: true when the access is to be made again. */
 function* deliver(task: UserTask, signo: number): MayFault<boolean> {
   const address = task.faultAddress;
   task.world.trace?.emit(task, "signal_deliver", signo, address);
-  const handler = task.sigaction.get(signo);
+  const handler = signo === SIGKILL ? undefined : task.sigaction.get(signo);
   return handler === undefined ? false : yield* handler(task, { signo, address });
 }

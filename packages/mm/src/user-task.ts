@@ -1,7 +1,7 @@
 // A task with user memory: the part of task_struct that mm and the filesystems keep.
 
-import { Task, type World } from "@faultline/kernel";
-import type { MmStruct } from "./mm-struct.ts";
+import { bugOn, checkInstance, Task, type World } from "@faultline/kernel";
+import { MmStruct } from "./mm-struct.ts";
 import type { SignalHandler } from "./signal.ts";
 
 /** Pages that a new task may dirty before it must look at the throttle: 128 KiB (mm/page-writeback.c). */
@@ -27,7 +27,8 @@ export class UserTask extends Task {
 
   constructor(world: World, comm: string, mm: MmStruct, options: { readonly daemon?: boolean } = {}) {
     super(world, world.newPid(), comm, options.daemon);
-    this.mm = mm;
+    this.mm = checkInstance(mm, MmStruct, "mm");
+    mm.users++;
   }
 }
 
@@ -42,5 +43,6 @@ export function pagefaultDisable(task: Task): void {
 
 /** Context: atomic. Linux: pagefault_enable() */
 export function pagefaultEnable(task: Task): void {
+  bugOn(task.pagefaultDisabled <= 0, "page faults are enabled more often than they were disabled");
   task.pagefaultDisabled--;
 }

@@ -1,6 +1,6 @@
 // struct vm_area_struct: one mapped range of an address space, and the operations of whoever backs it.
 
-import type { MaySleep, Pfn } from "@faultline/kernel";
+import { type MaySleep, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
 import type { AddressSpace } from "./address-space.ts";
 import type { MmStruct } from "./mm-struct.ts";
 import type { UserTask } from "./user-task.ts";
@@ -20,7 +20,14 @@ export const VM_LOCKED: number = 0x2000;
 export const VM_IO: number = 0x4000;
 export const VM_SEQ_READ: number = 0x8000;
 export const VM_RAND_READ: number = 0x10000;
+/** fork() leaves the area out. */
+export const VM_DONTCOPY: number = 0x20000;
+/** mremap() may not make the area larger. */
+export const VM_DONTEXPAND: number = 0x40000;
 export const VM_NORESERVE: number = 0x200000;
+/** fork() leaves the area's pages out: the child reads zeroes. */
+export const VM_WIPEONFORK: number = 0x2000000;
+export const VM_DONTDUMP: number = 0x4000000;
 
 /** One page fault in progress. Linux: struct vm_fault */
 export interface VmFault {
@@ -58,6 +65,10 @@ export interface VmOperations {
   pageMkwrite?(task: UserTask, vmf: VmFault): MaySleep<number>;
   /** Start reading `count` pages from file page `index`. Context: sleeps. Linux: vfs_fadvise(POSIX_FADV_WILLNEED) */
   willneed?(task: UserTask, vma: Vma, index: number, count: number): MaySleep<void>;
+  /** Punch a hole into the backing object. Context: sleeps; mmap_lock not held. Linux: vfs_fallocate(), for MADV_REMOVE */
+  remove?(task: UserTask, vma: Vma, index: number, count: number): MaySleep<Status>;
+  /** The area is gone; it is out of mapping.iMmap already. Context: atomic. Linux: .close */
+  close?(vma: Vma): void;
 }
 
 export class Vma {
@@ -74,6 +85,11 @@ export class Vma {
   readonly ops: VmOperations | null;
   /** What fs needs to know of the mapping: its open file. */
   readonly file: object | null;
+  /**
+   * Which areas may share anonymous pages: areas of one number merge, areas of two never do; 0 until the area
+   * gets its first anonymous page. Stands for Linux's anon_vma.
+   */
+  anonVma = 0;
 
   constructor(mm: MmStruct, start: number, end: number, flags: number, pgoff: number, backing: VmaBacking = ANONYMOUS) {
     this.mm = mm;
@@ -101,6 +117,11 @@ export function vmaIsAnonymous(vma: Vma): boolean {
   return vma.ops === null;
 }
 
+/** The same backing, for one more area of it. */
+export function backingOf(vma: Vma): VmaBacking {
+  return { mapping: vma.mapping, ops: vma.ops, file: vma.file };
+}
+
 /** A private mapping that may be written: stores go to a copy. Linux: is_cow_mapping() */
 export function isCowMapping(flags: number): boolean {
   return (flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
@@ -108,5 +129,14 @@ export function isCowMapping(flags: number): boolean {
 
 /** File page that an address of the area maps. Linux: linear_page_index() */
 export function linearPageIndex(vma: Vma, address: number): number {
-  return vma.pgoff + Math.floor((address - vma.start) / 4096);
+  return vma.pgoff + Math.floor((address - vma.start) / PAGE_SIZE);
+}
+
+/**
+ * Must the first store to a page of this shared area fault, so that the file hears of it?
+ *
+ * Linux: vma_wants_writenotify()
+ */
+export function vmaWantsWritenotify(vma: Vma): boolean {
+  return vma.ops?.pageMkwrite !== undefined;
 }
