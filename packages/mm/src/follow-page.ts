@@ -6,7 +6,7 @@ import { FOLL_FORCE, FOLL_MADV_POPULATE, FOLL_PIN, FOLL_TOUCH, FOLL_WRITE } from
 import { markPageAccessed } from "./lru.ts";
 import type { MmStruct } from "./mm-struct.ts";
 import { PG_ANON, PG_ANON_EXCLUSIVE } from "./page-flags.ts";
-import { getPage, type PhysMem, PIN_BIAS, pageMapping, putPage } from "./physmem.ts";
+import { getPage, type PhysMem, pageMapping, putPage } from "./physmem.ts";
 import { PTE_DIRTY, PTE_RW, PTE_SPECIAL, ptePfn, ptePresent } from "./pte.ts";
 import type { UserTask } from "./user-task.ts";
 import { isCowMapping, VM_IO, VM_MAYREAD, VM_PFNMAP, VM_READ, VM_WRITE, type Vma } from "./vma.ts";
@@ -78,34 +78,27 @@ export function mustUnshare(mm: MmStruct, entry: number, gupFlags: number): bool
   return (mm.mem.flags[ptePfn(entry)] & (PG_ANON | PG_ANON_EXCLUSIVE)) === PG_ANON;
 }
 
-/** Take the reference or the pin that FOLL_GET or FOLL_PIN asks for. The zero page needs no pin. Linux: try_grab_folio() */
+/** Take the reference or the pin that FOLL_GET or FOLL_PIN asks for. Linux: try_grab_folio() */
 export function grabPage(mem: PhysMem, page: Pfn, gupFlags: number): void {
-  if ((gupFlags & FOLL_PIN) === 0) getPage(mem, page);
-  else if (page !== mem.zeroPfn) mem.refcount[page] += PIN_BIAS;
+  getPage(mem, page);
+  if ((gupFlags & FOLL_PIN) !== 0) mem.pins.set(page, (mem.pins.get(page) ?? 0) + 1);
 }
 
-/** Drop the references of a walk with FOLL_GET; `dirty` says that the bytes of the pages were written. */
+/**
+ * Drop the references or pins of a walk; `dirty` says that the bytes of the pages were written.
+ *
+ * Context: atomic. Linux: put_page(), unpin_user_pages_dirty_lock()
+ * Differs: of a page that is pinned and referenced, pins go first; fork alone asks for pins.
+ */
 export function putUserPages(task: UserTask, pages: readonly Pfn[], dirty: boolean): void {
-  for (const page of pages) {
-    written(task, page, dirty);
-    putPage(task.mm.mem, page);
-  }
-}
-
-/** Drop the pins of a walk with FOLL_PIN. Context: atomic. Linux: unpin_user_pages_dirty_lock() */
-export function unpinUserPages(task: UserTask, pages: readonly Pfn[], dirty: boolean): void {
   const { mem } = task.mm;
   for (const page of pages) {
-    if (page === mem.zeroPfn) continue;
-    written(task, page, dirty);
-    mem.refcount[page] -= PIN_BIAS - 1;
+    task.world.accesses?.write(mem.pageId(page));
+    const mapping = pageMapping(mem, page);
+    if (dirty) mapping?.ops.dirtyFolio(task, mapping, page);
+    const pins = mem.pins.get(page) ?? 0;
+    if (pins > 1) mem.pins.set(page, pins - 1);
+    else if (pins === 1) mem.pins.delete(page);
     putPage(mem, page);
   }
-}
-
-function written(task: UserTask, page: Pfn, dirty: boolean): void {
-  const { mem } = task.mm;
-  task.world.accesses?.write(mem.pageId(page));
-  const mapping = pageMapping(mem, page);
-  if (dirty) mapping?.ops.dirtyFolio(task, mapping, page);
 }

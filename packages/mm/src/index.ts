@@ -22,7 +22,7 @@ export {
 } from "./fault-in.ts";
 export { faultInPagesReadable, faultInPagesWriteable, faultInUserPages } from "./fault-in-old.ts";
 export { fixupUserFault } from "./fixup-user-fault.ts";
-export { putUserPages, unpinUserPages } from "./follow-page.ts";
+export { putUserPages } from "./follow-page.ts";
 export { dupMm } from "./fork.ts";
 export { getUser, putUser, type ValueSize } from "./get-user.ts";
 export { getUserPages, getUserPagesLocked, getUserPagesUnlocked, type Locked } from "./gup.ts";

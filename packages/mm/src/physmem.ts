@@ -10,9 +10,6 @@ import { PG_LOCKED, PG_LRU, PG_RESERVED, PG_UPTODATE, PG_WAITERS, PG_WRITEBACK }
 import type { PageBit } from "./page-lock.ts";
 import { healPage } from "./poison.ts";
 
-/** What a pin (FOLL_PIN) adds to a page's references. Linux: GUP_PIN_COUNTING_BIAS */
-export const PIN_BIAS = 1024;
-
 /** Frames the machine may have at most: page table entries keep 20 bits for the frame number. */
 const MAX_FRAMES = 1 << 20;
 
@@ -28,7 +25,7 @@ export class PhysMem {
   readonly u8: Uint8Array;
   /** The zero page, mapped read-only wherever anonymous memory is read before it is written. */
   readonly zeroPfn: Pfn;
-  /** References a frame: 1 for its owner, 1 for the page cache, 1 for each page table entry, PIN_BIAS for each pin. 0 = free. */
+  /** References a frame: 1 for its owner, 1 for the page cache, 1 for each page table entry. 0 = free. */
   readonly refcount: Int32Array;
   /** Page table entries that map the frame. */
   readonly mapcount: Int32Array;
@@ -48,6 +45,8 @@ export class PhysMem {
   readonly mappings: (AddressSpace | null)[] = [null];
   /** Granules that no access may touch, by frame; null when there are none. Kept by poison.ts. */
   poison: Map<number, Uint8Array> | null = null;
+  /** How many of a page's references are pins (FOLL_PIN), by frame; kept by follow-page.ts. */
+  readonly pins: Map<Pfn, number> = new Map();
   /** Who sleeps until a page is unlocked or written back; kept by page-lock.ts. */
   readonly pageWaiters: Map<number, PageBit> = new Map();
 
@@ -144,6 +143,7 @@ export class PhysMem {
       this.pageWaiters.delete(waitKey(frame, PG_LOCKED));
       this.pageWaiters.delete(waitKey(frame, PG_WRITEBACK));
     }
+    if (this.pins.size > 0) this.pins.delete(frame);
     if (this.poison !== null) healPage(this, frame);
     this.flags[frame] = 0;
     this.lruNext[frame] = this.#freeHead;
@@ -189,9 +189,9 @@ export function putPage(mem: PhysMem, frame: Pfn): void {
   if (--mem.refcount[frame] === 0) mem.freePage(frame);
 }
 
-/** Is the page pinned? May say yes of a page with very many references. Linux: folio_maybe_dma_pinned() */
+/** Does somebody hold the page to read or write its bytes behind the page tables' back? Linux: folio_maybe_dma_pinned() */
 export function pageMaybeDmaPinned(mem: PhysMem, frame: Pfn): boolean {
-  return mem.refcount[frame] >= PIN_BIAS;
+  return mem.pins.size > 0 && mem.pins.has(frame);
 }
 
 export function pageMapping(mem: PhysMem, frame: Pfn): AddressSpace | null {
