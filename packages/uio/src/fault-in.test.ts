@@ -58,7 +58,7 @@ describe("one range around a hole", () => {
       }
       expect(missing(MM_5_16, faultInIovIterWriteable)).toBe(w516);
       expect(missing(MM_5_18, faultInIovIterWriteable)).toBe(w518);
-      expect(missing(MM_6_12, faultInIovIterWriteable)).toBe(w518);
+      expect(missing(MM_6_12, faultInIovIterWriteable)).toBe(w615);
       expect(missing(MM_LATEST, faultInIovIterWriteable)).toBe(w615);
     }
   });
