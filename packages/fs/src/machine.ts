@@ -18,6 +18,8 @@ export interface MachineOptions extends WorldOptions {
   readonly kernel: Gfs2Revision;
   /** Bytes of memory of each node; 64 MiB by default. */
   readonly memory?: number;
+  /** Dirty pages at which writers have to wait; 20 % of memory by default. */
+  readonly dirtyLimit?: number;
   /** What is on disk: anything with node:fs's synchronous calls. An empty memfs volume by default. */
   readonly volume?: VolumeFs;
   readonly disk?: DiskOptions;
@@ -42,14 +44,15 @@ export class Machine {
     this.kernel = options.kernel;
     this.volume = options.volume ?? (new Volume() as unknown as VolumeFs);
     this.disk = new Disk(this.world, this.volume, options.disk);
-    this.nodes = [this.#boot("node 1", options.memory ?? 64 * 1024 * 1024)];
+    this.nodes = [this.#boot("node 1", options)];
   }
 
-  #boot(name: string, memory: number): Node {
-    const mem = new PhysMem(this.world, memory);
+  #boot(name: string, options: MachineOptions): Node {
+    const mem = new PhysMem(this.world, options.memory ?? 64 * 1024 * 1024);
     const kernelMm = new MmStruct(mem, this.kernel.mm);
     const sbd = new Gfs2Sbd({
       mem,
+      dirtyLimit: options.dirtyLimit,
       disk: this.disk,
       revision: this.kernel,
       lm: LOCK_NOLOCK,

@@ -11,7 +11,6 @@ import {
   lockPage,
   PG_DIRTY,
   PG_WRITEBACK,
-  type PhysMem,
   pageMapping,
   pageMkclean,
   putPage,
@@ -21,25 +20,14 @@ import {
 } from "@faultline/mm";
 import type { FileMapping, WritebackRange } from "../vfs/inode.ts";
 
-/** Share of memory, in percent, that may be dirty before writers wait, and before write-back starts. */
-const VM_DIRTY_RATIO = 20;
-const DIRTY_BACKGROUND_RATIO = 10;
-
-/** The dirty pages of one node and their limits. Linux: struct dirty_throttle_control, for one device */
+/** The dirty pages of one node. Linux: struct dirty_throttle_control, for one device */
 export class DirtyPages {
-  readonly mem: PhysMem;
+  /** So many, and writers have to wait; half as many, and write-back begins. */
+  readonly limit: number;
   count = 0;
 
-  constructor(mem: PhysMem) {
-    this.mem = mem;
-  }
-
-  get limit(): number {
-    return Math.floor((this.mem.frames * VM_DIRTY_RATIO) / 100);
-  }
-
-  get backgroundLimit(): number {
-    return Math.floor((this.mem.frames * DIRTY_BACKGROUND_RATIO) / 100);
+  constructor(limit: number) {
+    this.limit = limit;
   }
 }
 
@@ -72,7 +60,7 @@ export function* balanceDirtyPagesRatelimited(task: UserTask, mapping: FileMappi
   const { dirty } = mapping.host.sb;
   task.world.trace?.emit(task, "balance_dirty_pages", task.nrDirtied);
   task.nrDirtied = 0;
-  if (dirty.count > dirty.backgroundLimit) {
+  if (dirty.count > dirty.limit / 2) {
     const status = yield* mapping.ops.writepages(task, mapping, {
       start: 0,
       end: Number.MAX_SAFE_INTEGER,

@@ -15,6 +15,7 @@ import type { Gfs2Revision } from "./revision.ts";
 
 export interface MountOptions {
   readonly mem: PhysMem;
+  readonly dirtyLimit?: number | undefined;
   readonly disk: Disk;
   readonly revision: Gfs2Revision;
   readonly lm: LockManager;
@@ -34,13 +35,13 @@ export class Gfs2Sbd implements SuperBlock {
   readonly readsPageByPage: boolean;
   readonly #inodes = new Map<DiskInode, Gfs2Inode>();
 
-  constructor({ mem, disk, revision, lm, startWorker }: MountOptions) {
+  constructor({ mem, dirtyLimit, disk, revision, lm, startWorker }: MountOptions) {
     this.world = mem.world;
     this.mem = mem;
     this.disk = disk;
     this.revision = revision;
     this.lockSpace = new LockSpace(mem.world, lm, revision.glock, startWorker);
-    this.dirty = new DirtyPages(mem);
+    this.dirty = new DirtyPages(dirtyLimit ?? Math.floor(mem.frames / 5));
     this.readahead = revision.readahead;
     this.iomap = revision.iomap;
     this.readsPageByPage = revision.readsPageByPage;

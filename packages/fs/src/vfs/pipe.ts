@@ -82,6 +82,10 @@ class PipeCondition extends WaitChannel {
   override isReady(): boolean {
     return this.#holds();
   }
+
+  override get killable(): boolean {
+    return true;
+  }
 }
 
 /** Write into the pipe. Context: may fault; sleeps while it is full. Linux: pipe_write() */

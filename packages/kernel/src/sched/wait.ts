@@ -35,6 +35,11 @@ export abstract class WaitChannel {
     return [];
   }
 
+  /** Does a fatal signal end the sleep? Linux: TASK_KILLABLE, TASK_INTERRUPTIBLE */
+  get killable(): boolean {
+    return false;
+  }
+
   /** What the task wants of it, for reports: "EX", "write". */
   wants(_task: Task): string {
     return "";

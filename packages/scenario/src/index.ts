@@ -1,0 +1,9 @@
+/**
+ * Scenarios: files of system calls that run on real kernels and on the model, and the recordings of what
+ * kernels did.
+ */
+export { convertEvents, type Places } from "./convert.ts";
+export { FormatError, type Op, type OpName, parseScenarios, type Scenario, type ScenarioFile } from "./format.ts";
+export { Fnv1a, fillPattern, patternByte, runLengths } from "./pattern.ts";
+export type { FinalFile, OpResult, OpTrace, RecordedEvent, Recording } from "./result.ts";
+export { type RunOptions, runScenario, type ScenarioRun } from "./run.ts";

@@ -1,0 +1,369 @@
+// Runs a scenario on a machine and gives what the recorder would have recorded.
+//
+// One process makes the files, another runs the operations, so that the second begins with fresh counters and
+// the files with a cold cache. Threads start together once the first operations are done.
+
+import * as fs from "@faultline/fs";
+import { type FsTask, type Gfs2Revision, Machine, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC } from "@faultline/fs";
+import {
+  type Chooser,
+  Completion,
+  type MayFault,
+  PAGE_SIZE,
+  type TraceEvent,
+  Tracer,
+  type Verdict,
+  WaitChannel,
+  type World,
+  wakeUpAll,
+} from "@faultline/kernel";
+import {
+  MAP_ANONYMOUS,
+  MAP_FIXED_NOREPLACE,
+  MAP_POPULATE,
+  MAP_PRIVATE,
+  PROT_READ,
+  PROT_WRITE,
+  pageAddress,
+} from "@faultline/mm";
+import { convertEvents } from "./convert.ts";
+import type { Op, OpName, Scenario, ScenarioFile } from "./format.ts";
+import { Names } from "./maps.ts";
+import { IOBUF_SIZE, type OpContext, readIntoIobuf, runOp } from "./ops.ts";
+import { Fnv1a, fillPattern } from "./pattern.ts";
+import type { FinalFile, OpResult, OpTrace, Recording } from "./result.ts";
+
+export interface RunOptions {
+  readonly kernel: Gfs2Revision;
+  /** Who decides; first come, first served by default. */
+  readonly chooser?: Chooser;
+  readonly environment?: Readonly<Record<string, number>>;
+  readonly lockdep?: boolean;
+  /** Keep the trace; without it, `recording.trace` is empty. */
+  readonly traced?: boolean;
+  readonly maxSteps?: number;
+}
+
+export interface ScenarioRun {
+  readonly recording: Recording;
+  readonly verdict: Verdict;
+  readonly machine: Machine;
+  readonly names: Names;
+  /** The part of the trace that belongs to the scenario, set-up excluded. */
+  events(): Iterable<TraceEvent>;
+}
+
+/** Memory of a machine that scenarios run on, and the limit that the recorded machine of 1 GiB had for dirty pages. */
+const MEMORY = 64 * 1024 * 1024;
+const DIRTY_LIMIT = 45_000;
+/** Where the runner's own buffer lies: below all maps. */
+const IOBUF_ADDRESS = 0x10000000;
+
+/** Operations whose events the recorder does not keep. */
+const UNTRACED: ReadonlySet<OpName> = new Set([
+  "open",
+  "close",
+  "stat",
+  "lseek",
+  "mincore",
+  "pagemap",
+  "munmap",
+  "evict",
+  "dropcache",
+  "pipe",
+  "fionread",
+  "sleep",
+  "mprotect",
+]);
+
+/** Run a scenario to its end, whatever that is. */
+export function runScenario(scenario: Scenario, options: RunOptions): ScenarioRun {
+  const tracer = options.traced === true ? new Tracer(1 << 22) : null;
+  const machine = new Machine({ ...options, trace: tracer, memory: MEMORY, dirtyLimit: DIRTY_LIMIT });
+  return new Runner(scenario, machine, tracer).run();
+}
+
+/** The events of one operation: a stretch of the trace, and the task that they belong to. */
+interface Window {
+  readonly pid: number;
+  readonly from: number;
+  readonly to: number;
+  readonly trace: Omit<OpTrace, "events">;
+}
+
+class Runner {
+  readonly #scenario: Scenario;
+  readonly #machine: Machine;
+  readonly #tracer: Tracer | null;
+  readonly #names = new Names();
+  readonly #windows: Window[] = [];
+  readonly #results: OpResult[] = [];
+  readonly #threads: OpResult[][];
+  readonly #post: OpResult[] = [];
+  readonly #final: Record<string, FinalFile> = {};
+  #start = 0;
+
+  constructor(scenario: Scenario, machine: Machine, tracer: Tracer | null) {
+    this.#scenario = scenario;
+    this.#machine = machine;
+    this.#tracer = tracer;
+    this.#threads = scenario.threads.map(() => []);
+  }
+
+  run(): ScenarioRun {
+    const machine = this.#machine;
+    const maker = machine.task("setup");
+    machine.start(maker, this.#makeFiles(maker));
+    let { verdict } = machine.run();
+    this.#start = this.#tracer?.count ?? 0;
+    if (verdict.kind === "completed") {
+      const task = machine.task("runner");
+      machine.start(task, this.#main(task));
+      ({ verdict } = machine.run());
+    }
+    return {
+      recording: this.#recording(verdict),
+      verdict,
+      machine,
+      names: this.#names,
+      events: () => this.#tracer?.events(this.#start) ?? [],
+    };
+  }
+
+  *#makeFiles(task: FsTask): MayFault<void> {
+    const iobuf = yield* this.#mapIobuf(task);
+    for (const file of this.#scenario.files) yield* makeFile(task, file, iobuf, this.#names);
+  }
+
+  *#mapIobuf(task: FsTask): MayFault<number> {
+    return yield* fs.sysMmap(task, {
+      address: IOBUF_ADDRESS,
+      length: IOBUF_SIZE,
+      prot: PROT_READ | PROT_WRITE,
+      flags: MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE,
+    });
+  }
+
+  *#main(task: FsTask): MayFault<void> {
+    const iobuf = yield* this.#mapIobuf(task);
+    const context = this.#context(task, iobuf, null);
+    this.#start = this.#tracer?.count ?? 0;
+    yield* this.#runOps(context, this.#scenario.ops, this.#results, {});
+    if (this.#scenario.threads.length > 0) {
+      yield* this.#runThreads(task, iobuf);
+      yield* this.#runOps(context, this.#scenario.post, this.#post, { post: true });
+    }
+    for (const file of this.#scenario.files) this.#final[file.name] = yield* finalFile(task, file.name, iobuf);
+  }
+
+  *#runThreads(task: FsTask, iobuf: number): MayFault<void> {
+    const { threads } = this.#scenario;
+    const barrier = new Barrier(threads.length);
+    const all = new Countdown("threads", threads.length);
+    for (const [index, ops] of threads.entries()) {
+      const thread = this.#machine.thread(task, `thread ${index}`);
+      const context = this.#context(thread, iobuf, barrier);
+      const runner = this;
+      const body = function* (): MayFault<void> {
+        yield* barrier.wait();
+        yield* runner.#runOps(context, ops, runner.#threads[index], { thread: index });
+        all.done();
+      };
+      this.#machine.start(thread, body());
+    }
+    while (!all.isReady()) yield all;
+  }
+
+  #context(task: FsTask, iobuf: number, barrier: Barrier | null): OpContext {
+    return {
+      task,
+      names: this.#names,
+      iobuf,
+      scratch: pageAddress(task.mm.mem.tryAllocPage(false)),
+      *barrier() {
+        if (barrier !== null) yield* barrier.wait();
+      },
+      *sleep(milliseconds) {
+        yield* sleepFor(task.world, milliseconds * 1000);
+      },
+    };
+  }
+
+  *#runOps(
+    context: OpContext,
+    ops: readonly Op[],
+    results: OpResult[],
+    where: { readonly thread?: number; readonly post?: boolean },
+  ): MayFault<void> {
+    const { task } = context;
+    for (const [index, op] of ops.entries()) {
+      const { minFlt, majFlt } = task;
+      const from = this.#tracer?.count ?? 0;
+      // An operation that never returns leaves its events all the same.
+      const slot = this.#windows.length;
+      const window = { pid: task.pid, from, to: Number.POSITIVE_INFINITY, trace: { op: index, ...where } };
+      const kept = !UNTRACED.has(op.op) && !(op.quiet === true && where.thread === undefined);
+      if (kept) this.#windows.push(window);
+      const result = yield* runOp(context, op);
+      if (kept) this.#windows[slot] = { ...window, to: this.#tracer?.count ?? 0 };
+      results.push({ ...result, minflt: task.minFlt - minFlt, majflt: task.majFlt - majFlt });
+    }
+  }
+
+  #recording(verdict: Verdict): Recording {
+    const { id, threads, post } = this.#scenario;
+    return {
+      id,
+      results: this.#results,
+      ...(threads.length > 0 ? { threads: this.#threads } : {}),
+      ...(post.length > 0 ? { post: this.#post } : {}),
+      ...(verdict.kind === "completed" ? { final: this.#final } : {}),
+      trace: this.#traces(),
+      ...outcome(verdict),
+    };
+  }
+
+  #traces(): OpTrace[] {
+    if (this.#tracer === null) return [];
+    const all = [...this.#tracer.events(this.#start)];
+    const traces: OpTrace[] = [];
+    for (const { pid, from, to, trace } of this.#windows) {
+      const own = all.slice(from - this.#start, to - this.#start).filter((event) => event.task === pid);
+      const events = convertEvents(own, this.#names);
+      if (events.length > 0) traces.push({ ...trace, events });
+    }
+    return traces;
+  }
+}
+
+/** What a verdict is called in a recording. */
+function outcome(verdict: Verdict): Partial<Recording> {
+  switch (verdict.kind) {
+    case "completed":
+      return {};
+    case "bug":
+      return { oops: verdict.bug.message, rip: verdict.bug.rip, died: 11 };
+    case "deadlock":
+      return { hang: true, killable: verdict.blocked.every(sleepsKillably) };
+    case "livelock":
+    case "limit":
+      return { hang: true, killable: true };
+  }
+}
+
+function sleepsKillably({ sleepingOn }: { readonly sleepingOn: unknown }): boolean {
+  return sleepingOn instanceof WaitChannel && sleepingOn.killable;
+}
+
+/** Make one file: pattern, holes left out, on disk, and dropped from the cache unless it is to be cached. */
+function* makeFile(task: FsTask, file: ScenarioFile, iobuf: number, names: Names): MayFault<void> {
+  const fd = yield* fs.sysOpen(task, file.name, O_RDWR | O_CREAT | O_TRUNC);
+  const { mem, pgd } = task.mm;
+  for (let at = 0; at < file.size; ) {
+    let end = file.size;
+    let skip = 0;
+    for (const [start, length] of file.holes) {
+      if (at >= start && at < start + length) skip = start + length;
+      else if (start > at && start < end) end = start;
+    }
+    if (skip > 0) {
+      at = skip;
+      continue;
+    }
+    const size = Math.min(end - at, IOBUF_SIZE);
+    for (let done = 0; done < size; done += PAGE_SIZE) {
+      const address = pageAddress((pgd.get((iobuf + done) / PAGE_SIZE) >>> 12) as never);
+      fillPattern(mem.u8.subarray(address, address + Math.min(PAGE_SIZE, size - done)), file.seed, at + done);
+    }
+    expectDone(yield* fs.sysPwrite64(task, fd, iobuf, size, at), size, file.name);
+    at += size;
+  }
+  expectDone(yield* fs.sysFtruncate(task, fd, file.size), 0, file.name);
+  expectDone(yield* fs.sysFsync(task, fd), 0, file.name);
+  expectDone(yield* fs.sysFadvise(task, fd, 0, 0, fs.POSIX_FADV_DONTNEED), 0, file.name);
+  if (file.cached) {
+    for (let at = 0; at < file.size; at += IOBUF_SIZE) {
+      const got = yield* fs.sysPread64(task, fd, iobuf, IOBUF_SIZE, at);
+      if (got < 0) throw new Error(`cannot read ${file.name} while setting up`);
+    }
+  }
+  const stat = yield* fs.sysFstat(task, fd);
+  if (typeof stat !== "number") names.inodes.set(stat.ino, file.name);
+  expectDone(yield* fs.sysClose(task, fd), 0, file.name);
+}
+
+function expectDone(got: number, wanted: number, file: string): void {
+  if (got !== wanted) throw new Error(`cannot make ${file}: ${got} instead of ${wanted}`);
+}
+
+/** A file after the last operation: size, blocks and the sum of its bytes, read once more from disk if it is small. */
+function* finalFile(task: FsTask, name: string, iobuf: number): MayFault<FinalFile> {
+  const fd = yield* fs.sysOpen(task, name, O_RDONLY);
+  if (fd < 0) return { errno: "ENOENT" };
+  const stat = yield* fs.sysFstat(task, fd);
+  if (typeof stat === "number") return { errno: "EIO" };
+  const context = { task, iobuf };
+  const warm = yield* sumOf(context, fd);
+  expectDone(yield* fs.sysFsync(task, fd), 0, name);
+  expectDone(yield* fs.sysFadvise(task, fd, 0, 0, fs.POSIX_FADV_DONTNEED), 0, name);
+  const cold = yield* sumOf(context, fd);
+  return {
+    size: stat.size,
+    blocks: stat.blocks,
+    sum: warm,
+    ...(cold !== warm ? { coldsum: cold } : {}),
+  };
+}
+
+function* sumOf(context: Pick<OpContext, "task" | "iobuf">, fd: number): MayFault<string> {
+  const sum = new Fnv1a();
+  for (let at = 0, got = 1; got > 0; at += got) got = yield* readIntoIobuf(context, fd, at, IOBUF_SIZE, sum);
+  return sum.hex;
+}
+
+function* sleepFor(world: World, microseconds: number): MayFault<void> {
+  const timer = new Completion("sleep");
+  world.after(microseconds, () => timer.complete());
+  while (!timer.isReady()) yield timer;
+}
+
+/** Ready when so many have counted it down. */
+class Countdown extends WaitChannel {
+  #left: number;
+
+  constructor(label: string, count: number) {
+    super(label);
+    this.#left = count;
+  }
+
+  override isReady(): boolean {
+    return this.#left <= 0;
+  }
+
+  done(): void {
+    this.#left--;
+    if (this.isReady()) wakeUpAll(this);
+  }
+}
+
+/** All threads wait for each other, as often as they like. Linux: pthread_barrier_wait() */
+class Barrier {
+  readonly #count: number;
+  #round: Countdown;
+  #arrived = 0;
+
+  constructor(count: number) {
+    this.#count = count;
+    this.#round = new Countdown("barrier", count);
+  }
+
+  *wait(): MayFault<void> {
+    const round = this.#round;
+    if (++this.#arrived === this.#count) {
+      this.#arrived = 0;
+      this.#round = new Countdown("barrier", this.#count);
+    }
+    round.done();
+    while (!round.isReady()) yield round;
+  }
+}
