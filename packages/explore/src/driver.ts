@@ -40,6 +40,8 @@ export interface Crash {
 export interface DriverOptions {
   /** Steps after which an execution is given up. */
   readonly maxSteps?: number;
+  /** How often choices of the environment may turn out other than 0 in one execution, all together. */
+  readonly failures?: number;
   /** Learns the order of lock classes from every execution. */
   readonly lockdep?: Lockdep | null;
 }

@@ -9,8 +9,8 @@
 import { Driver, type DriverOptions, type Point } from "./driver.ts";
 import { Fingerprint } from "./fingerprint.ts";
 import { CLOCK } from "./happens-before.ts";
-import type { Program } from "./program.ts";
-import { NONE, type Step, trimmed } from "./step.ts";
+import type { Budgets, Program } from "./program.ts";
+import { ALL, NONE, type Step, trimmed } from "./step.ts";
 
 export interface EnumeratorOptions extends DriverOptions {
   /** Preemptions in one execution, at most. */
@@ -42,7 +42,7 @@ export class Enumerator {
   readonly #bound: number;
   readonly #delays: boolean;
   readonly #bounded: boolean;
-  readonly #budgets: ReadonlyMap<string, number>;
+  readonly #budgets: Budgets;
   /** Choices of the environment in the current execution. */
   readonly #points: Point[] = [];
   /** By depth: what is left to try; the first one is being tried. */
@@ -52,7 +52,7 @@ export class Enumerator {
 
   constructor(program: Program, options: EnumeratorOptions = {}) {
     this.driver = new Driver(program, options);
-    this.#budgets = new Map(Object.entries(program.environment ?? {}));
+    this.#budgets = { environment: program.environment ?? {}, ...options };
     this.#delays = options.delays !== undefined;
     this.#bounded = this.#delays || options.preemptions !== undefined;
     this.#bound = options.delays ?? options.preemptions ?? Number.POSITIVE_INFINITY;
@@ -116,7 +116,7 @@ export class Enumerator {
   #append(print: Fingerprint, pid: number): void {
     const { accesses, points } = this.driver;
     const choices = points.length === 0 ? NONE : trimmed(points.map(({ picked }) => picked));
-    const step: Step = { pid, accesses: accesses.slice(), choices, settled: Number.POSITIVE_INFINITY };
+    const step: Step = { pid, accesses: accesses.slice(), choices, settled: ALL, asked: points.length > 0 };
     this.#points.push(...points);
     this.steps.push(step);
     print.add(step);
@@ -152,16 +152,20 @@ export class Enumerator {
     const { points } = this.driver;
     const picked = points.map((point) => point.picked);
     for (const [i, { choice, count }] of points.entries()) {
-      if (i < choices.length || this.#used(choice) >= (this.#budgets.get(choice) ?? 0)) continue;
+      if (i < choices.length || !this.#affords(choice)) continue;
       for (let other = 1; other < count; other++) {
         alternatives.push({ pid, choices: [...picked.slice(0, i), other], spent });
       }
     }
   }
 
-  /** How often a choice turned out other than 0 in this execution, the event in progress included. */
-  #used(choice: string): number {
-    return this.#points.filter((point) => point.choice === choice && point.picked !== 0).length;
+  /** May this choice turn out other than 0 once more in this execution, the event in progress included? */
+  #affords(choice: string): boolean {
+    const { environment, failures = Number.POSITIVE_INFINITY } = this.#budgets;
+    const spent = this.#points.filter(({ picked }) => picked !== 0);
+    return (
+      spent.length < failures && spent.filter((point) => point.choice === choice).length < (environment[choice] ?? 0)
+    );
   }
 
   #wasReached(print: number, last: number, spent: number): boolean {

@@ -11,16 +11,18 @@
 // depend on what it sees there. When it then does more than was foreseen, and something was left out because
 // of it, everybody is tried at that point.
 
-import type { Accesses } from "./access.ts";
 import { Driver, type DriverOptions } from "./driver.ts";
 import { CLOCK } from "./happens-before.ts";
 import { Path } from "./path.ts";
 import type { Program } from "./program.ts";
-import { foreseen, NONE, type Step } from "./step.ts";
+import { NONE, type Step, unforeseen } from "./step.ts";
 import { advance, type Branch, disappoints, knownStart } from "./wakeup-tree.ts";
 
-/** How one execution ended. "blocked": it turned out to repeat others and was given up. */
-export type Ending = "completed" | "deadlock" | "crashed" | "limit" | "blocked";
+/**
+ * How one execution ended. "blocked": it turned out to repeat others and was given up; "barred": it turned out
+ * to be somebody else's; "nothing": there was nothing to execute.
+ */
+export type Ending = "completed" | "deadlock" | "crashed" | "limit" | "blocked" | "barred" | "nothing";
 
 export interface Counts {
   /** Executions that ended, however they did. */
@@ -45,9 +47,6 @@ export interface Part {
 /** Called at the end of every execution that counts. */
 export type Witness = (explorer: Explorer, ending: Ending) => void;
 
-/** Accesses of a step of which nothing is foreseen, not even that there is one. */
-const UNKNOWN: Accesses = [];
-
 const WHOLE: Part = { prefix: [], barred: [] };
 
 export class Explorer {
@@ -58,15 +57,43 @@ export class Explorer {
   readonly #witness: Witness;
   #last = 0;
   #started = false;
+  /** Was the last event only a look at what is barred? */
+  #probing = false;
 
   constructor(program: Program, witness: Witness, options: DriverOptions = {}, part: Part = WHOLE) {
     this.driver = new Driver(program, options);
-    this.path = new Path(new Map(Object.entries(program.environment ?? {})));
+    this.path = new Path({ environment: program.environment ?? {}, ...options });
+    this.path.root = part.prefix.length;
     this.part = part;
     this.#witness = witness;
-    const steps = part.prefix.map(({ pid, choices }) => foreseen(pid, UNKNOWN, choices));
+    const steps = part.prefix.map(({ pid, choices }) => unforeseen(pid, choices));
     if (steps.length > 0) this.path.pending[0].push({ steps, start: 0, end: steps.length, children: [], relied: null });
     else this.path.barred[0].push(...part.barred);
+  }
+
+  /** The path was put in place by somebody else: go on from there. */
+  resume(): void {
+    this.#started = true;
+  }
+
+  /** Add one event to the path: the next that is to be explored from its end. Returns: false when there is none. */
+  enter(): boolean {
+    this.#rerun();
+    return this.#advance() === null;
+  }
+
+  /** How much of the search is done, from 0 to 1, as far as can be told: all branches count the same. */
+  get progress(): number {
+    const { path } = this;
+    let done = 0;
+    let share = 1;
+    for (let e = path.root; e <= path.steps.length; e++) {
+      const all = path.entered[e] + path.pending[e].length;
+      if (all === 0) break;
+      share /= all;
+      done += share * Math.max(path.entered[e] - 1, 0);
+    }
+    return done;
   }
 
   /** Go on for as many executions. Returns: is there anything left to explore? */
@@ -81,33 +108,34 @@ export class Explorer {
 
   /** Drop events up to the last point from which something is left to explore. */
   #backtrack(): boolean {
-    const { path, part } = this;
+    const { path } = this;
     let depth = path.steps.length;
-    while (depth >= part.prefix.length && path.pending[depth].length === 0) depth--;
-    if (depth < part.prefix.length) return false;
+    while (depth >= path.root && path.pending[depth].length === 0 && !path.wide[depth]) depth--;
+    if (depth < path.root) return false;
     path.truncate(depth);
     return true;
   }
 
   #execute(): void {
-    const { path, counts, part } = this;
+    const { path, counts } = this;
     const fresh = path.steps.length;
+    this.#probing = false;
     this.#rerun();
     let ending: Ending | null = null;
     while (ending === null) ending = this.#advance();
+    if (ending === "nothing") return;
     const depth = path.steps.length;
     if (depth > counts.depth) counts.depth = depth;
-    if (ending !== "blocked") {
+    if (ending === "blocked" || ending === "barred") {
+      counts[ending]++;
+    } else {
       counts.executions++;
       if (ending === "deadlock") counts.deadlocks++;
       this.#witness(this, ending);
-    } else if (this.#isAnyoneBarred()) {
-      counts.barred++;
-    } else {
-      counts.blocked++;
     }
     this.#foreseeBlocked();
-    path.reverse(fresh, part.prefix.length);
+    path.reverse(fresh);
+    if (this.#probing) path.takeBack();
   }
 
   /** Start the program and repeat the events that stay. */
@@ -125,8 +153,10 @@ export class Explorer {
   #advance(): Ending | null {
     const { driver, path } = this;
     if (driver.exhausted) return "limit";
-    const branch = path.pending[path.steps.length].shift();
-    if (branch !== undefined && this.#follow(branch)) return null;
+    if (this.#followAny()) return null;
+    const e = path.steps.length;
+    // What was to be explored from a point that was explored from before is not there after all.
+    if (path.entered[e] > 0 && !path.wide[e]) return "nothing";
     for (let pid = this.#choose(); pid !== 0; pid = this.#choose()) {
       if (driver.perform(pid, NONE)) {
         this.#append(pid, []);
@@ -134,10 +164,20 @@ export class Explorer {
       }
       if (driver.exhausted) return "limit";
     }
-    if (driver.able.includes(1)) return "blocked";
+    path.wide[e] = false;
+    if (driver.able.includes(1)) return this.#probe() ? "barred" : this.#stop(e);
     if (driver.crashes.length > 0) return "crashed";
     if (driver.completed) return "completed";
     return this.#tick() ? null : "deadlock";
+  }
+
+  /** Execute the first step of the first branch that is there. Returns: false when there is none. */
+  #followAny(): boolean {
+    const pending = this.path.pending[this.path.steps.length];
+    for (let branch = pending.shift(); branch !== undefined; branch = pending.shift()) {
+      if (this.#follow(branch)) return true;
+    }
+    return false;
   }
 
   /** Execute the first step of a branch. Returns: false when it is not there. */
@@ -145,16 +185,14 @@ export class Explorer {
     const { driver, path, part } = this;
     const e = path.steps.length;
     const step = branch.steps[branch.start];
+    if (path.isBarred(step)) return false;
     const isForeseen = knownStart(branch) === null;
-    const able = isForeseen && branch.relied !== null ? driver.able.slice() : null;
     if (driver.able[step.pid] !== 1 || !driver.perform(step.pid, step.choices)) {
-      if (step.accesses !== UNKNOWN) this.counts.surprises++;
+      if (step.settled >= 0) this.counts.surprises++;
       return false;
     }
     this.#append(step.pid, advance(branch));
-    if (able !== null && disappoints(branch, path.steps[e].accesses)) {
-      path.widen(e, [...able.keys()].filter((pid) => able[pid] === 1), UNKNOWN);
-    }
+    if (isForeseen && disappoints(branch, path.steps[e].accesses)) path.wide[e] = true;
     if (path.steps.length === part.prefix.length) path.barred[e + 1].push(...part.barred);
     return true;
   }
@@ -168,13 +206,31 @@ export class Explorer {
   #choose(): number {
     const { able } = this.driver;
     const { path } = this;
-    if (able[this.#last] === 1 && !path.isAsleep(this.#last)) return this.#last;
-    for (let pid = 1; pid < able.length; pid++) if (able[pid] === 1 && !path.isAsleep(pid)) return pid;
+    const isFree = (pid: number): boolean => {
+      const step = { pid, choices: NONE };
+      return able[pid] === 1 && !path.isDone(step) && !path.isBarred(step);
+    };
+    if (isFree(this.#last)) return this.#last;
+    for (let pid = 1; pid < able.length; pid++) if (isFree(pid)) return pid;
     return 0;
   }
 
-  #isAnyoneBarred(): boolean {
-    return this.driver.able.some((able, pid) => able === 1 && this.path.isBarred(pid));
+  /** Everybody who could go on sleeps or is barred. */
+  #stop(e: number): Ending {
+    if (this.path.entered[e] > 0) return "nothing";
+    const { able } = this.driver;
+    return able.some((each, pid) => each === 1 && this.path.isBarred({ pid, choices: NONE })) ? "barred" : "blocked";
+  }
+
+  /**
+   * Look at a step that somebody else explores, only to see what the environment is asked there: if the answer
+   * is another, the step may be ours. Returns: false when there is no such step.
+   */
+  #probe(): boolean {
+    const pid = this.path.toProbe(this.driver.able);
+    this.#probing = pid !== 0 && this.driver.perform(pid, NONE);
+    if (this.#probing) this.#append(pid, []);
+    return this.#probing;
   }
 
   /** Time passes, if anything is due. */
@@ -187,11 +243,11 @@ export class Explorer {
 
   /** What tasks that wait for a lock would do next, if they could. */
   #foreseeBlocked(): void {
-    const { driver, path, part } = this;
+    const { driver, path } = this;
     for (let pid = 1; pid < driver.tasks.length; pid++) {
       const channel = driver.able[pid] === 1 ? null : (driver.tasks[pid]?.sleepingOn ?? null);
       const lock = channel !== null && "contended" in channel ? channel.contended : 0;
-      if (lock !== 0) path.foresee(pid, lock, part.prefix.length);
+      if (lock !== 0) path.foresee(pid, lock);
     }
   }
 }

@@ -1,11 +1,19 @@
 // The execution that is being explored, event by event, with what the search knows at each point of it: what
 // was explored from there, what sleeps, what is still to be explored, and what could be reversed.
 
-import { type Accesses, conflict, TAKE } from "./access.ts";
+import { conflict, TAKE } from "./access.ts";
 import type { Driver, Point } from "./driver.ts";
+import { crashFault, type Event, type Fault } from "./finding.ts";
 import { CLOCK, HappensBefore } from "./happens-before.ts";
-import { foreseen, NONE, type Step, trimmed, weakInitial } from "./step.ts";
+import type { Budgets } from "./program.ts";
+import { ALL, foreseen, isSameStep, NONE, type Step, trimmed, weakInitial } from "./step.ts";
 import { type Branch, insert } from "./wakeup-tree.ts";
+
+/** An execution to be explored from the point before event `at`, which somebody else has in hand. */
+export interface Escape {
+  readonly at: number;
+  readonly sequence: readonly Step[];
+}
 
 /** `last` could come before event `first` and all that depends on it. */
 interface Reversal {
@@ -30,8 +38,8 @@ export class Path {
   /** Tasks that it let go on, other than by releasing a lock. */
   readonly woken: (readonly number[])[] = [];
   readonly spawned: (readonly number[])[] = [];
-  /** The bug or livelock that it ran into, in words. */
-  readonly crashes: (string | null)[] = [];
+  /** The bug or livelock that it ran into. */
+  readonly crashes: (Fault | null)[] = [];
 
   // By event number: the search, at the point before the event.
   /** What was explored from there, the event itself included, or is known to repeat what was. */
@@ -42,14 +50,23 @@ export class Path {
   readonly pending: Branch[][] = [[]];
   /** How many branches were entered. */
   readonly entered: number[] = [0];
+  /** Is everything that any task could do next to be explored, whether or not there is a reason to? */
+  readonly wide: boolean[] = [false];
+  /** Tasks whose next step is barred but was looked at. */
+  readonly probed: number[][] = [[]];
+
+  /** Points before this event are not ours to explore. */
+  root = 0;
+  /** What is to be explored from points that are not ours; null when that is known to be taken care of. */
+  escapes: Escape[] | null = null;
 
   readonly #reversals: Reversal[][] = [];
-  readonly #budgets: ReadonlyMap<string, number>;
+  readonly #budgets: Budgets;
   /** Pid -> the event that let it go on, other than by releasing a lock. */
   readonly #wakers: number[] = [];
   readonly #scratch: Step[] = [];
 
-  constructor(budgets: ReadonlyMap<string, number>) {
+  constructor(budgets: Budgets) {
     this.#budgets = budgets;
   }
 
@@ -66,13 +83,13 @@ export class Path {
     const e = this.steps.length;
     const points = driver.points.length === 0 ? null : driver.points.slice();
     const choices = points === null ? NONE : trimmed(points.map(({ picked }) => picked));
-    const step: Step = { pid, accesses: driver.accesses.slice(), choices, settled: Number.POSITIVE_INFINITY };
+    const step: Step = { pid, accesses: driver.accesses.slice(), choices, settled: ALL, asked: points !== null };
     this.runs[e] = driver.steps.length === 1 ? null : driver.steps.slice();
     driver.steps.length = 0;
     this.points[e] = points;
     this.woken[e] = driver.woken.length === 0 ? NOBODY : driver.woken.slice();
     this.spawned[e] = driver.spawned.length === 0 ? NOBODY : driver.spawned.slice();
-    this.crashes[e] = driver.crash === null ? null : driver.crash.error.message;
+    this.crashes[e] = driver.crash === null ? null : crashFault(driver.crash);
     this.admit(step, pending);
   }
 
@@ -97,50 +114,60 @@ export class Path {
     this.barred[e + 1] = asleepAfter(step, this.barred[e], this.barred[e + 1]);
     this.pending[e + 1] = pending;
     this.entered[e + 1] = 0;
+    this.wide[e + 1] = false;
+    this.probed[e + 1] = [];
   }
 
-  /** Has the step that a task would make, when nothing special happens, been explored from the last point? */
-  isAsleep(pid: number): boolean {
+  /** Was this step explored from the last point? */
+  isDone(step: Event): boolean {
+    return includes(this.done[this.steps.length], step);
+  }
+
+  /** Take back the last event, which was only a look at what is barred; look at the next one later. */
+  takeBack(): void {
+    const e = this.steps.length - 1;
+    this.done[e].pop();
+    this.probed[e].push(this.steps[e].pid);
+    this.wide[e] = true;
+    this.truncate(e);
+  }
+
+  /** A task that was asked something in the step that is barred now; 0 when there is none left to look at. */
+  toProbe(able: readonly number[]): number {
     const e = this.steps.length;
-    return includes(this.done[e], pid) || includes(this.barred[e], pid);
+    const isNext = ({ pid, choices, asked }: Step): boolean =>
+      asked && choices.length === 0 && able[pid] === 1 && !this.probed[e].includes(pid);
+    return this.barred[e].find(isNext)?.pid ?? 0;
   }
 
-  /** Is it left to somebody else to explore the step that a task would make? */
-  isBarred(pid: number): boolean {
-    return includes(this.barred[this.steps.length], pid);
-  }
-
-  /** Events that come right after the last one, for certain: explore an execution for each of these tasks. */
-  widen(e: number, pids: Iterable<number>, accesses: Accesses): void {
-    for (const pid of pids) {
-      if (includes(this.done[e], pid) || includes(this.barred[e], pid)) continue;
-      this.#scratch[0] = foreseen(pid, accesses);
-      insert(this.pending[e], this.#scratch, 1);
-    }
+  /** Is it left to somebody else to explore this step? */
+  isBarred(step: Event): boolean {
+    return includes(this.barred[this.steps.length], step);
   }
 
   /**
    * Look at every reversal in this execution, of which the events from number `fresh` on are new, and put
-   * down what is to be explored because of them; nothing before event `root`.
+   * down what is to be explored because of them.
    */
-  reverse(fresh: number, root: number): void {
-    for (let e = root; e < this.steps.length; e++) {
+  reverse(fresh: number): void {
+    const ours = this.escapes === null ? this.root : 0;
+    for (let e = ours; e < this.steps.length; e++) {
       for (const reversal of this.#reversals[e]) {
         const { first, last, choice, witness } = reversal;
-        if (first < root) continue;
+        if (first < ours) continue;
         if (e < fresh && witness !== null && this.#holds(witness, first, fresh)) continue;
-        if (choice !== null && this.#spent(choice, last.settled - 1, first) >= (this.#budgets.get(choice) ?? 0)) continue;
+        if (choice !== null && !this.#affords(choice, last.settled - 1, first)) continue;
         reversal.witness = this.#consider(first, last);
       }
     }
   }
 
   /** A task that waits for a lock races with those that took it, although it never got to take it. */
-  foresee(pid: number, lock: number, root: number): void {
+  foresee(pid: number, lock: number): void {
     const { races } = this.order;
     this.order.foresee(pid, lock);
     for (let i = 0; i < races.length; i += 2) {
-      if (races[i] >= root) this.#consider(races[i], foreseen(pid, [lock, TAKE]));
+      if (races[i] >= this.root || this.escapes !== null) this.#consider(races[i], foreseen(pid, [lock, TAKE]));
     }
   }
 
@@ -203,30 +230,39 @@ export class Path {
       if (!order.ordered(first, e)) sequence[length++] = steps[e];
     }
     sequence[length++] = last;
+    for (const barred of this.barred[first]) {
+      length = without(barred, sequence, length);
+      if (length === 0) return null;
+    }
     for (const step of this.done[first]) {
       if (step !== steps[first] && weakInitial(step, sequence, length) >= 0) return step;
     }
-    insert(this.pending[first], sequence, length);
+    if (first >= this.root) insert(this.pending[first], sequence, length);
+    else this.escapes?.push({ at: first, sequence: sequence.slice(0, length) });
     return null;
   }
 
-  /** How often a choice turned out other than 0 in what stays when choice i of event `changed` is changed. */
-  #spent(choice: string, i: number, changed: number): number {
+  /** May choice i of event `changed` turn out other than 0, given what else stays in that execution? */
+  #affords(choice: string, i: number, changed: number): boolean {
     let spent = 0;
+    let failures = 0;
     for (let e = 0; e < this.steps.length; e++) {
       const points = this.points[e];
       if (points === null || (e > changed && this.order.ordered(changed, e))) continue;
       for (const [j, point] of points.entries()) {
         if (e === changed && j >= i) break;
-        if (point.choice === choice && point.picked !== 0) spent++;
+        if (point.picked === 0) continue;
+        failures++;
+        if (point.choice === choice) spent++;
       }
     }
-    return spent;
+    const { environment, failures: most = Number.POSITIVE_INFINITY } = this.#budgets;
+    return spent < (environment[choice] ?? 0) && failures < most;
   }
 }
 
-function includes(steps: readonly Step[], pid: number): boolean {
-  for (const step of steps) if (step.pid === pid && step.choices.length === 0) return true;
+function includes(steps: readonly Step[], step: Event): boolean {
+  for (const each of steps) if (isSameStep(each, step)) return true;
   return false;
 }
 
@@ -237,4 +273,22 @@ function asleepAfter(step: Step, steps: readonly Step[], asleep: Step[] = []): S
     if (other.pid !== step.pid && !conflict(other.accesses, step.accesses)) asleep.push(other);
   }
   return asleep;
+}
+
+/**
+ * Leave out of a sequence a step that somebody else begins with, and what depends on it.
+ *
+ * Returns: how long the sequence is now; 0 when its last step would go.
+ */
+export function without(barred: Step, sequence: Step[], length: number): number {
+  const position = weakInitial(barred, sequence, length);
+  if (position < 0 || position === length) return length;
+  const gone = [sequence[position]];
+  let kept = position;
+  for (let i = position + 1; i < length; i++) {
+    const step = sequence[i];
+    if (gone.some((other) => other.pid === step.pid || conflict(other.accesses, step.accesses))) gone.push(step);
+    else sequence[kept++] = step;
+  }
+  return gone[gone.length - 1] === sequence[length - 1] || kept === 0 ? 0 : kept;
 }

@@ -2,6 +2,14 @@
 
 import type { World } from "@faultline/kernel";
 
+/** What the environment may do in one run. */
+export interface Budgets {
+  /** How often each choice may turn out other than 0, by name. A choice without a budget is always 0. */
+  readonly environment: Readonly<Record<string, number>>;
+  /** How often all of them together may; without limit by default. */
+  readonly failures?: number;
+}
+
 /** A closed program: started in a fresh world it does the same thing whenever the same choices are made. */
 export interface Program {
   readonly name: string;

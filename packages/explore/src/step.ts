@@ -9,24 +9,42 @@ export interface Step {
   /** What the environment chose during the step, zeros at the end left out. */
   readonly choices: readonly number[];
   /**
-   * How many of the choices are settled. Infinity for a step that was executed; for one that is yet to be
-   * executed, those made before the access that it is to be executed for.
+   * How many of the choices are settled. ALL for a step that was executed; for one that is yet to be
+   * executed, those made before the access that it is to be executed for; -1 when not even that there will be
+   * a step is sure.
    */
   readonly settled: number;
+  /** Was the environment asked anything? */
+  readonly asked: boolean;
 }
+
+/** A number that no number of choices reaches. */
+export const ALL = 0x3fffffff;
 
 /** The choices of a step in which nothing special happened: one object, so that comparing is cheap. */
 export const NONE: readonly number[] = [];
 
 /** A step that was never executed, up to the access that somebody wants to see earlier. */
 export function foreseen(pid: number, accesses: Accesses, choices: readonly number[] = NONE, settled = 0): Step {
-  return { pid, accesses, choices: trimmed(choices), settled };
+  return { pid, accesses, choices: trimmed(choices), settled, asked: settled > 0 };
+}
+
+/** Whatever the task does next. */
+export function unforeseen(pid: number, choices: readonly number[] = NONE): Step {
+  return { pid, accesses: [], choices, settled: -1, asked: false };
 }
 
 export function trimmed(choices: readonly number[]): readonly number[] {
   let end = choices.length;
   while (end > 0 && choices[end - 1] === 0) end--;
   return end === 0 ? NONE : end === choices.length ? choices : choices.slice(0, end);
+}
+
+/** The same task, and the same choices all through. */
+export function isSameStep(a: Pick<Step, "pid" | "choices">, b: Pick<Step, "pid" | "choices">): boolean {
+  return (
+    a.pid === b.pid && a.choices.length === b.choices.length && a.choices.every((choice, i) => choice === b.choices[i])
+  );
 }
 
 /** Two steps of one task: did (or will) the environment choose the same in both, as far as is settled? */
