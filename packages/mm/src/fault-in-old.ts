@@ -44,12 +44,19 @@ export function* faultInUserPages(task: UserTask, start: number, size: number, w
  * Context: may fault. Returns: 0 or -EFAULT.
  * Linux:   fault_in_pages_readable() until 5.15
  */
-export function faultInPagesReadable<Y = Faulting>(
+export function faultInPagesReadable(task: UserTask, address: number, size: number): MayFault<Status>;
+export function faultInPagesReadable<Y>(
   task: UserTask,
   address: number,
   size: number,
-  user: UserAccess<Y> = FAULTS_ENABLED as UserAccess<Y>,
-): Generator<Sleep | Y, Status, void> {
+  user: UserAccess<Y>,
+): Generator<Sleep | Y, Status, void>;
+export function faultInPagesReadable(
+  task: UserTask,
+  address: number,
+  size: number,
+  user: UserAccess<Faulting> = FAULTS_ENABLED,
+): MayFault<Status> {
   return probeAll(task, address, size, Direction.FromUser, user);
 }
 

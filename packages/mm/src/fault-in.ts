@@ -56,12 +56,19 @@ export function isFaultedIn(task: UserTask, address: number, size: number, write
  * Returns: bytes NOT faulted in.
  * Linux:   fault_in_readable() since 5.16
  */
-export function* faultInReadable<Y = Faulting>(
+export function faultInReadable(task: UserTask, address: number, size: number): MayFault<Uncopied>;
+export function faultInReadable<Y>(
   task: UserTask,
   address: number,
   size: number,
-  user: UserAccess<Y> = FAULTS_ENABLED as UserAccess<Y>,
-): Generator<Sleep | Y, Uncopied, void> {
+  user: UserAccess<Y>,
+): Generator<Sleep | Y, Uncopied, void>;
+export function* faultInReadable(
+  task: UserTask,
+  address: number,
+  size: number,
+  user: UserAccess<Faulting> = FAULTS_ENABLED,
+): MayFault<Uncopied> {
   task.world.trace?.emit(task, "fault_in_readable", address, size);
   const left = yield* probePages(task, address, size, Direction.FromUser, user);
   task.world.trace?.emit(task, "fault_in_readable_ret", left);

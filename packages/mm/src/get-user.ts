@@ -30,12 +30,19 @@ export type ValueSize = 1 | 2 | 4;
  * Context: may fault, unless `user` says that faults are disabled. Returns: the value, or -EFAULT.
  * Linux:   get_user(), for unsigned values
  */
-export function* getUser<Y = Faulting>(
+export function getUser(task: UserTask, address: number): MayFault<number>;
+export function getUser<Y>(
   task: UserTask,
   address: number,
-  user: UserAccess<Y> = FAULTS_ENABLED as UserAccess<Y>,
+  user: UserAccess<Y>,
+  size?: ValueSize,
+): Generator<Sleep | Y, number, void>;
+export function* getUser(
+  task: UserTask,
+  address: number,
+  user: UserAccess<Faulting> = FAULTS_ENABLED,
   size: ValueSize = 1,
-): Generator<Sleep | Y, number, void> {
+): MayFault<number> {
   if (!accessOk(address, checkInteger(size, "size", 1, 4))) return err(EFAULT);
   if (!(yield* passValue(task, address, size, Direction.FromUser, 0, user))) return err(EFAULT);
   return read(task.mm.mem, size);
