@@ -22,6 +22,7 @@ export function iovIterSingleSegCount(i: IovIter): number {
 export function iovIterIsAligned(i: IovIter, addrMask: number, lenMask: number): boolean {
   checkInteger(addrMask, "addrMask", 0, 0xffffffff);
   checkInteger(lenMask, "lenMask", 0, 0xffffffff);
+  if (i.kind === "discard") return true;
   const single = singleAddress(i);
   // The low 32 bits of a whole number below 2^53 survive `&` exactly.
   if (single !== null) return (i.count & lenMask) === 0 && (single & addrMask) === 0;
@@ -41,8 +42,7 @@ export function iovIterIsAligned(i: IovIter, addrMask: number, lenMask: number):
  * Linux: iov_iter_alignment()
  */
 export function iovIterAlignment(i: IovIter): number {
-  if (i.count === 0) return 0;
-  if (i.kind === "pipe") return or(pipeOffset(i), i.count);
+  if (i.count === 0 || i.kind === "discard") return 0;
   const single = singleAddress(i);
   if (single !== null) return or(single, i.count);
   let result = 0;
@@ -89,12 +89,12 @@ export function iovIterNpages(i: IovIter, maxpages: number): number {
   return Math.min(pages, maxpages);
 }
 
-/** Where the bytes of an iterator of one piece begin; null for vectors. 0 where there is no such thing. */
+/** Where the bytes of an iterator of one piece begin; null for vectors. */
 function singleAddress(i: IovIter): number | null {
   if (i.kind === "ubuf") return i.ubuf + i.iovOffset;
   if (i.kind === "xarray") return (i.xarray as NonNullable<IovIter["xarray"]>).start + i.iovOffset;
   if (i.kind === "folioq") return i.iovOffset;
-  return i.kind === "pipe" || i.kind === "discard" ? 0 : null;
+  return i.kind === "pipe" ? pipeOffset(i) : null;
 }
 
 function addressOf(i: IovIter, segment: number, skip: number): number {

@@ -4,7 +4,7 @@
 // All return bytes done, and the iterator has moved by just that; they stop at the first byte that is not
 // there. A copy against the iterator's direction does nothing, which is where Linux warns.
 
-import { type Bytes, checkInteger, type Sleep, bytes as toBytes } from "@faultline/kernel";
+import { type Bytes, checkInteger, MAX_RW_COUNT, type Sleep, bytes as toBytes } from "@faultline/kernel";
 import { Direction, type UserAccess, type UserTask } from "@faultline/mm";
 import { iovIterRevert } from "./advance.ts";
 import type { IovIter } from "./iov-iter.ts";
@@ -101,7 +101,8 @@ export function* iovIterZero<Y>(
   user: UserAccess<Y>,
 ): Generator<Sleep | Y, Bytes, void> {
   checkInteger(bytes, "bytes", 0);
-  return toBytes(yield* move(task, i, 0, bytes, Direction.Clear, user));
+  const size = checkInteger(Math.min(bytes, i.count), "bytes", 0, MAX_RW_COUNT);
+  return toBytes(yield* move(task, i, 0, size, Direction.Clear, user));
 }
 
 function* move<Y>(
@@ -135,5 +136,5 @@ function moveToPipe(
 function checkRange(task: UserTask, physical: number, size: number): void {
   const { length } = task.mm.mem.u8;
   checkInteger(physical, "physical", 0, length);
-  checkInteger(size, "bytes", 0, length - physical);
+  checkInteger(size, "bytes", 0, Math.min(length - physical, MAX_RW_COUNT));
 }

@@ -170,7 +170,8 @@ describe.each([
 
   test(`each segment is one call of ${name === "faultInIovIterReadable" ? "fault_in_readable" : "fault_in_safe_writeable"}`, () => {
     const rig = rigOf(MM_LATEST, "..-");
-    run(rig, faultIn(rig.task, iovec([0, 10], [4096, 0], [4100, 20], [8192, 30], [0, 40]), 100));
+    const i = iovec([0, 10], [4096, 0], [4100, 20], [8192, 30], [0, 40]);
+    expect(run(rig, faultIn(rig.task, i, 100))).toBe(70);
     const events = traced(rig).filter((line) => line.startsWith("fault_in_"));
     const fn = name === "faultInIovIterReadable" ? "fault_in_readable" : "fault_in_safe_writeable";
     expect(events).toEqual([

@@ -34,12 +34,19 @@ import { type IovIter, userBackedIter } from "./iov-iter.ts";
  *          counted.
  * Linux:   fault_in_iov_iter_readable(), since 5.16
  */
-export function faultInIovIterReadable<Y = Faulting>(
+export function faultInIovIterReadable(task: UserTask, i: IovIter, size: number): MayFault<Uncopied>;
+export function faultInIovIterReadable<Y>(
   task: UserTask,
   i: IovIter,
   size: number,
-  user: UserAccess<Y> = FAULTS_ENABLED as UserAccess<Y>,
-): Generator<Sleep | Y, Uncopied, void> {
+  user: UserAccess<Y>,
+): Generator<Sleep | Y, Uncopied, void>;
+export function faultInIovIterReadable(
+  task: UserTask,
+  i: IovIter,
+  size: number,
+  user: UserAccess<Faulting> = FAULTS_ENABLED,
+): MayFault<Uncopied> {
   return faultInIter(i, size, (address, length) => faultInReadable(task, address, length, user));
 }
 
@@ -100,12 +107,19 @@ export function isIterFaultedIn(task: UserTask, i: IovIter, size: number): boole
  *
  * Context: may fault. Returns: 0 or -EFAULT. Linux: iov_iter_fault_in_readable(), until 5.15
  */
-export function* iovIterFaultInReadable<Y = Faulting>(
+export function iovIterFaultInReadable(task: UserTask, i: IovIter, bytes: number): MayFault<Status>;
+export function iovIterFaultInReadable<Y>(
   task: UserTask,
   i: IovIter,
   bytes: number,
-  user: UserAccess<Y> = FAULTS_ENABLED as UserAccess<Y>,
-): Generator<Sleep | Y, Status, void> {
+  user: UserAccess<Y>,
+): Generator<Sleep | Y, Status, void>;
+export function* iovIterFaultInReadable(
+  task: UserTask,
+  i: IovIter,
+  bytes: number,
+  user: UserAccess<Faulting> = FAULTS_ENABLED,
+): MayFault<Status> {
   for (const { base, len } of userPieces(i, bytes)) {
     const status = yield* faultInPagesReadable(task, base, len, user);
     if (status !== 0) return status;

@@ -78,21 +78,9 @@ const SIZES = fc.oneof(
   fc.integer({ min: 0, max: 2 * PAGE_SIZE }),
 );
 
-const OPS = [
-  "advance",
-  "revert",
-  "truncate",
-  "reexpand",
-  "save",
-  "restore",
-  "dup",
-  "page",
-  "pageAtomic",
-  "notAdvancing",
-  "iter",
-  "full",
-  "zero",
-];
+const MOVES = ["page", "pageAtomic", "notAdvancing", "iter", "full", "zero"];
+
+const OPS = ["advance", "revert", "truncate", "reexpand", "save", "restore", "dup", ...MOVES];
 
 const HISTORY: fc.Arbitrary<History> = fc.record({
   letters: fc.string({ unit: fc.constantFrom(..."wwww.zrnp-"), minLength: PAGES, maxLength: PAGES }),
@@ -247,6 +235,7 @@ class Twins {
       this.step(step);
       expect(this.i.count).toBe(this.count);
       this.checkPosition();
+      if (!MOVES.includes(step.op.split(", ")[0])) continue;
       expect(firstDifference(this.currentBuffer(), this.buffer)).toBe(-1);
       expect(firstDifference(this.currentMemory(), this.memory)).toBe(-1);
     }

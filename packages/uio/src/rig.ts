@@ -10,7 +10,16 @@
 //
 // What is there holds userByte(address).
 
-import { PAGE_SIZE, type Pfn, pageStart, RunError, Tracer, World, type WorldOptions } from "@faultline/kernel";
+import {
+  errnoName,
+  PAGE_SIZE,
+  type Pfn,
+  pageStart,
+  RunError,
+  Tracer,
+  World,
+  type WorldOptions,
+} from "@faultline/kernel";
 import {
   AddressSpace,
   type AddressSpaceOperations,
@@ -75,6 +84,12 @@ export function run<T>(rig: Rig, steps: Steps<T>): T {
   }
 }
 
+/** Run a system call that succeeds. */
+function must(rig: Rig, call: Steps<number>): void {
+  const result = run(rig, call);
+  if (result < 0) throw new Error(`a system call returned ${errnoName(result)}`);
+}
+
 /** What the byte at a user address holds at first. */
 export function userByte(address: number): number {
   return (address + Math.floor(address / PAGE_SIZE) * 31 + 1) % 251;
@@ -91,17 +106,17 @@ export function mapPages(rig: Rig, letters: string, address: number = BASE): voi
   const scratch = pageAddress(allocFrames(rig, 1));
   [...letters].forEach((letter, n) => {
     const page = address + n * PAGE_SIZE;
-    run(rig, doMunmap(task, page, PAGE_SIZE));
+    must(rig, doMunmap(task, page, PAGE_SIZE));
     if (letter === "-") return;
     const flags = MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED;
-    run(rig, doMmap(task, { address: page, length: PAGE_SIZE, prot: PROT_READ | PROT_WRITE, flags }));
+    must(rig, doMmap(task, { address: page, length: PAGE_SIZE, prot: PROT_READ | PROT_WRITE, flags }));
     if (letter === "z") run(rig, userLoad(task, scratch, page, 1));
     if (letter === "w" || letter === "r" || letter === "p") {
       fillUserBytes(mem.u8.subarray(scratch, scratch + PAGE_SIZE), page);
       run(rig, userStore(task, page, scratch, PAGE_SIZE));
     }
-    if (letter === "r") run(rig, doMprotect(task, page, PAGE_SIZE, PROT_READ));
-    if (letter === "n") run(rig, doMprotect(task, page, PAGE_SIZE, PROT_NONE));
+    if (letter === "r") must(rig, doMprotect(task, page, PAGE_SIZE, PROT_READ));
+    if (letter === "n") must(rig, doMprotect(task, page, PAGE_SIZE, PROT_NONE));
     if (letter === "p") setPoison(mem, physicalOf(rig, page) + POISON, PAGE_SIZE - POISON);
   });
 }

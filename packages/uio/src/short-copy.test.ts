@@ -4,15 +4,7 @@
 // Each case is a row of user pages (see rig.ts) and segments over them; what must come out is counted byte by
 // byte from the letters.
 import { offsetInPage, PAGE_SIZE, type Pfn } from "@faultline/kernel";
-import {
-  FAULTS_DISABLED,
-  FAULTS_ENABLED,
-  MM_5_10,
-  MM_5_18,
-  MM_LATEST,
-  type MmRevision,
-  pageAddress,
-} from "@faultline/mm";
+import { FAULTS_DISABLED, FAULTS_ENABLED, MM_5_10, MM_LATEST, type MmRevision, pageAddress } from "@faultline/mm";
 import { describe, expect, test } from "vitest";
 import {
   copyFromIter,
@@ -38,7 +30,6 @@ import {
   tryCopyPageFromIter,
   tryCopyPageToIter,
   UIO_5_10,
-  UIO_5_16,
   UIO_LATEST,
   type UioRevision,
 } from "./index.ts";
@@ -273,7 +264,6 @@ const COPIES: readonly Copy[] = [
 
 const REVISIONS: readonly (readonly [MmRevision, UioRevision])[] = [
   [MM_5_10, UIO_5_10],
-  [MM_5_18, UIO_5_16],
   [MM_LATEST, UIO_LATEST],
 ];
 
@@ -281,9 +271,9 @@ for (const [mm, uio] of REVISIONS) {
   describe(uio.name, () => {
     for (const copy of COPIES) {
       test.each(LAYOUTS)(`${copy.name}: $desc`, (layout) => {
-        for (const kind of layout.segments.length === 1 ? (["ubuf", "iovec"] as const) : (["iovec"] as const)) {
-          for (const offset of [0, 1000]) check(mm, uio, copy, layout, kind, offset);
-        }
+        // The kernel's page edges lie elsewhere than the iterator's for one of the two.
+        check(mm, uio, copy, layout, "iovec", 1000);
+        check(mm, uio, copy, layout, layout.segments.length === 1 ? "ubuf" : "iovec", 0);
       });
     }
   });
