@@ -80,6 +80,24 @@ describe("schedules", () => {
     expect(chooser.divergence).toBe("decision 1 (next task) is 7, but here are only 3 possibilities");
   });
 
+  test("seeds that follow each other give runs that do not: each of three tasks goes first in a third of them", () => {
+    const runs = 3000;
+    const first = [0, 0, 0];
+    for (let seed = 0; seed < runs; seed++) {
+      const world = new World({ chooser: new PctChooser({ seed, depth: 1, decisions: 3 }) });
+      let winner = -1;
+      for (const i of [0, 1, 2]) {
+        world.spawn("task", function* () {
+          if (winner < 0) winner = i;
+        });
+      }
+      world.run();
+      first[winner]++;
+    }
+    // Three standard deviations.
+    for (const wins of first) expect(Math.abs(wins - runs / 3)).toBeLessThan(3 * Math.sqrt((runs * 2) / 9));
+  });
+
   test("PCT finds an order bug of depth 2 about as often as its bound promises", () => {
     // b must run between the two halves of a: one ordering constraint beyond the start.
     const found = (seed: number): boolean => {
