@@ -43,8 +43,8 @@ export class Enumerator {
   readonly #delays: boolean;
   readonly #bounded: boolean;
   readonly #budgets: Budgets;
-  /** Choices of the environment in the current execution. */
-  readonly #points: Point[] = [];
+  /** By event: the choices that the environment made. */
+  readonly points: (readonly Point[])[] = [];
   /** By depth: what is left to try; the first one is being tried. */
   readonly #stack: Alternative[][] = [];
   /** Fingerprint of a beginning -> task that ran last -> least spent. */
@@ -56,6 +56,17 @@ export class Enumerator {
     this.#delays = options.delays !== undefined;
     this.#bounded = this.#delays || options.preemptions !== undefined;
     this.#bound = options.delays ?? options.preemptions ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** How much of the search is done, from 0 to 1, as far as can be told: all alternatives count the same. */
+  get progress(): number {
+    let share = 1;
+    let left = 0;
+    for (const alternatives of this.#stack) {
+      share /= alternatives.length;
+      left += share * (alternatives.length - 1);
+    }
+    return 1 - left;
   }
 
   /** Run the next execution. Returns: false when there is none. */
@@ -77,7 +88,7 @@ export class Enumerator {
     const print = new Fingerprint();
     const known = stack.length;
     steps.length = 0;
-    this.#points.length = 0;
+    this.points.length = 0;
     driver.begin();
     let last = 0;
     let spent = 0;
@@ -117,7 +128,7 @@ export class Enumerator {
     const { accesses, points } = this.driver;
     const choices = points.length === 0 ? NONE : trimmed(points.map(({ picked }) => picked));
     const step: Step = { pid, accesses: accesses.slice(), choices, settled: ALL, asked: points.length > 0 };
-    this.#points.push(...points);
+    this.points.push(points.slice());
     this.steps.push(step);
     print.add(step);
   }
@@ -162,7 +173,7 @@ export class Enumerator {
   /** May this choice turn out other than 0 once more in this execution, the event in progress included? */
   #affords(choice: string): boolean {
     const { environment, failures = Number.POSITIVE_INFINITY } = this.#budgets;
-    const spent = this.#points.filter(({ picked }) => picked !== 0);
+    const spent = this.points.flat().filter(({ picked }) => picked !== 0);
     return (
       spent.length < failures && spent.filter((point) => point.choice === choice).length < (environment[choice] ?? 0)
     );

@@ -1,7 +1,8 @@
 // What a search finds, and where: each kind of finding once, with the shortest trace that shows it.
 
 import { Livelock, type Task, WaitChannel } from "@faultline/kernel";
-import type { Crash } from "./driver.ts";
+import type { Crash, Driver } from "./driver.ts";
+import type { EnumeratedEnding } from "./enumerator.ts";
 import type { Ending, Explorer } from "./explorer.ts";
 import type { Path } from "./path.ts";
 import type { Step } from "./step.ts";
@@ -17,10 +18,13 @@ export interface Fault {
 /** One event of an execution: enough to make it happen again. */
 export type Event = Pick<Step, "pid" | "choices">;
 
-/** A fault, how many executions had it, and the events that lead to it. */
+/** A fault, how many executions had it, and how to see it. */
 export interface Sighting extends Fault {
   readonly executions: number;
+  /** The events that lead to it, in some order that their trace allows. */
   readonly events: readonly Event[];
+  /** Its schedule, when that is all that is known. */
+  readonly schedule: string | null;
 }
 
 export function crashFault({ error }: Crash): Fault {
@@ -39,6 +43,22 @@ export function deadlockFault(blocked: readonly Task[]): Fault {
   return { kind: "deadlock", what: waits.join(", ") };
 }
 
+/** What is wrong with an execution that ended so; null when nothing is, or when it crashed. */
+export function endingFault({ running, world }: Driver, ending: Ending | EnumeratedEnding): Fault | null {
+  switch (ending) {
+    case "completed": {
+      const what = running.invariant?.() ?? null;
+      return what === null ? null : { kind: "invariant", what };
+    }
+    case "deadlock":
+      return deadlockFault(world.live.filter((task) => !task.daemon));
+    case "limit":
+      return { kind: "limit", what: `an execution of ${world.steps} steps` };
+    default:
+      return null;
+  }
+}
+
 /** Collects faults. Which trace stands for a fault does not depend on the order in which they come. */
 export class Ledger {
   readonly #sightings = new Map<string, Sighting>();
@@ -54,22 +74,9 @@ export class Ledger {
 
   /** Note what is wrong with the execution that the explorer is in, if anything. */
   note({ path, driver }: Explorer, ending: Ending): void {
-    const { length } = path.steps;
-    switch (ending) {
-      case "completed": {
-        const what = driver.running.invariant?.() ?? null;
-        if (what !== null) this.#add({ kind: "invariant", what }, path, length, () => true);
-        return;
-      }
-      case "deadlock":
-        this.#add(deadlockFault(driver.world.live.filter((task) => !task.daemon)), path, length, () => true);
-        return;
-      case "limit":
-        this.#add({ kind: "limit", what: `an execution of ${driver.world.steps} steps` }, path, length, () => true);
-        return;
-      case "crashed":
-        this.#noteCrashes(path);
-    }
+    if (ending === "crashed") this.#noteCrashes(path);
+    const fault = endingFault(driver, ending);
+    if (fault !== null) this.#add(fault, path, path.steps.length, () => true);
   }
 
   /** Of several crashes, those that no other came before: after the first the state may be anything. */
@@ -87,10 +94,9 @@ export class Ledger {
   merge(sightings: readonly Sighting[]): void {
     for (const sighting of sightings) {
       const known = this.#sightings.get(keyOf(sighting));
-      const events =
-        known !== undefined && compare(known.events, sighting.events) <= 0 ? known.events : sighting.events;
+      const best = known !== undefined && compare(known, sighting) <= 0 ? known : sighting;
       const executions = sighting.executions + (known?.executions ?? 0);
-      this.#sightings.set(keyOf(sighting), { ...sighting, executions, events });
+      this.#sightings.set(keyOf(sighting), { ...best, executions });
     }
   }
 
@@ -99,7 +105,7 @@ export class Ledger {
     if (known !== undefined && known.events.length < length) {
       this.#sightings.set(keyOf(fault), { ...known, executions: known.executions + 1 });
     } else {
-      this.merge([{ ...fault, executions: 1, events: linearize(path, matters) }]);
+      this.merge([{ ...fault, executions: 1, events: linearize(path, matters), schedule: null }]);
     }
   }
 }
@@ -123,11 +129,12 @@ function linearize(path: Path, matters: (e: number) => boolean): Event[] {
 }
 
 /** Shorter first, then by the tasks that run, then by choices. */
-function compare(a: readonly Event[], b: readonly Event[]): number {
-  if (a.length !== b.length) return a.length - b.length;
-  const text = (events: readonly Event[]): string =>
-    events.map(({ pid, choices }) => `${String.fromCharCode(pid)}${choices.join()}`).join(" ");
-  return compareText(text(a), text(b));
+function compare(a: Sighting, b: Sighting): number {
+  if (a.events.length !== b.events.length) return a.events.length - b.events.length;
+  const text = ({ events, schedule }: Sighting): string =>
+    schedule ?? events.map(({ pid, choices }) => `${String.fromCharCode(pid)}${choices.join()}`).join(" ");
+  const [textA, textB] = [text(a), text(b)];
+  return textA.length - textB.length || compareText(textA, textB);
 }
 
 function keyOf({ kind, what }: Fault): string {

@@ -1,2 +1,4 @@
-export { Explorer } from "./explorer.ts";
-export { lastZero } from "./programs/last-zero.ts";
+export { Cell } from "./cell.ts";
+export { type ExploreOptions, explore } from "./explore.ts";
+export { CATALOGUE, type CatalogueEntry } from "./programs/catalogue.ts";
+export { reportLines } from "./report.ts";

@@ -1,6 +1,7 @@
 // The point of no return of an execution that ends badly: the last step before which it could still have
 // ended well, and what would have had to happen instead.
 
+import type { DriverOptions } from "./driver.ts";
 import { Explorer } from "./explorer.ts";
 import type { Event } from "./finding.ts";
 import type { Program } from "./program.ts";
@@ -24,12 +25,12 @@ const PATIENCE = 20_000;
 export function pointOfNoReturn(
   program: Program,
   events: readonly Event[],
-  maxSteps?: number,
+  options: DriverOptions,
 ): NoReturn | "doomed" | "unknown" {
   const outs = new Map<number, Event | null | undefined>();
   /** How a good ending begins from the point before event e; null when there is none, undefined when unknown. */
   const wayOut = (e: number): Event | null | undefined => {
-    if (!outs.has(e)) outs.set(e, goodEnding(program, events.slice(0, e), maxSteps));
+    if (!outs.has(e)) outs.set(e, goodEnding(program, events.slice(0, e), options));
     return outs.get(e);
   };
   // Whoever can be saved later could have been saved earlier.
@@ -47,9 +48,8 @@ export function pointOfNoReturn(
 }
 
 /** Look for a continuation that ends well. Returns: its first event; null if there is none; undefined if unknown. */
-function goodEnding(program: Program, prefix: readonly Event[], maxSteps?: number): Event | null | undefined {
+function goodEnding(program: Program, prefix: readonly Event[], options: DriverOptions): Event | null | undefined {
   let first: Event | null = null;
-  const options = maxSteps === undefined ? {} : { maxSteps };
   const explorer = new Explorer(
     program,
     ({ path, driver }, ending) => {

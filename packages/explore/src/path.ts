@@ -65,6 +65,7 @@ export class Path {
   /** Pid -> the event that let it go on, other than by releasing a lock. */
   readonly #wakers: number[] = [];
   readonly #scratch: Step[] = [];
+  readonly #escaped = new Set<string>();
 
   constructor(budgets: Budgets) {
     this.#budgets = budgets;
@@ -238,8 +239,16 @@ export class Path {
       if (step !== steps[first] && weakInitial(step, sequence, length) >= 0) return step;
     }
     if (first >= this.root) insert(this.pending[first], sequence, length);
-    else this.escapes?.push({ at: first, sequence: sequence.slice(0, length) });
+    else if (this.escapes !== null) this.#let(first, sequence.slice(0, length), this.escapes);
     return null;
+  }
+
+  /** Let go of what is to be explored from somebody else's point, once. */
+  #let(at: number, sequence: readonly Step[], escapes: Escape[]): void {
+    const key = `${at}: ${sequence.map(({ pid, choices }) => `${pid} ${choices}`).join(", ")}`;
+    if (this.#escaped.has(key)) return;
+    this.#escaped.add(key);
+    escapes.push({ at, sequence });
   }
 
   /** May choice i of event `changed` turn out other than 0, given what else stays in that execution? */
