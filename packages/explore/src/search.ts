@@ -6,8 +6,10 @@ import { Enumerator } from "./enumerator.ts";
 import { Explorer, type Part } from "./explorer.ts";
 import { crashFault, endingFault, type Fault, Ledger } from "./finding.ts";
 import { Injections } from "./injections.ts";
+import type { Escape } from "./path.ts";
 import type { Program } from "./program.ts";
 import { Sampler } from "./sampler.ts";
+import { restore, type SavedSearch, save } from "./saved.ts";
 import { NOTHING, Scribe, type Tally } from "./tally.ts";
 
 /** What to search, and within which bounds. */
@@ -60,26 +62,41 @@ export function driverOptions({ mode, maxSteps }: SearchOptions): DriverOptions 
 
 /** One execution for each trace. */
 export class ReducedSearch implements Search {
-  readonly explorer: Explorer;
+  readonly #explorer: Explorer;
   readonly promise = null;
   readonly #scribe: Scribe;
 
   constructor(program: Program, options: SearchOptions = {}, part?: Part) {
     this.#scribe = new Scribe(program, options);
     const { lockdep } = this.#scribe;
-    this.explorer = new Explorer(program, this.#scribe.witness, { ...driverOptions(options), lockdep }, part);
+    this.#explorer = new Explorer(program, this.#scribe.witness, { ...driverOptions(options), lockdep }, part);
+  }
+
+  /** Begin where another search of the same program was put down. */
+  takeUp(saved: SavedSearch): void {
+    restore(this.#explorer, saved);
+    if (saved.root > 0) this.#explorer.path.escapes = [];
+  }
+
+  putDown(): SavedSearch {
+    return save(this.#explorer);
+  }
+
+  /** What is to be explored, but not here. */
+  get escapes(): readonly Escape[] {
+    return this.#explorer.path.escapes ?? [];
   }
 
   advance(executions: number): boolean {
-    return this.explorer.run(executions);
+    return this.#explorer.run(executions);
   }
 
   get tally(): Tally {
-    return this.#scribe.tally(this.explorer.counts);
+    return this.#scribe.tally(this.#explorer.counts);
   }
 
   get progress(): number {
-    return this.explorer.progress;
+    return this.#explorer.progress;
   }
 }
 
