@@ -137,6 +137,11 @@ describe("is_aligned", () => {
     expect(iovIterIsAligned(i, 511, 511)).toBe(false);
     iovIterTruncate(i, 512);
     expect(iovIterIsAligned(i, 511, 511)).toBe(true);
+    const within = iovec([0x1100, 0x300]);
+    iovIterAdvance(within, 0x100);
+    expect(iovIterIsAligned(within, 511, 511)).toBe(true);
+    iovIterAdvance(within, 0x100);
+    expect(iovIterIsAligned(within, 511, 0)).toBe(false);
   });
 });
 

@@ -149,8 +149,8 @@ describe.each([
   });
 
   test("it begins where the iterator stands", () => {
-    const i = iovec([0, 100], [8192, 4096]);
-    iovIterAdvance(i, 200);
+    const i = iovec([0, 100], [4096, 8192]);
+    iovIterAdvance(i, 4196);
     expect(missing("--.", i, i.count)).toBe(0);
     const ubuf = iovIterUbuf(ITER_DEST, BASE, 8192);
     iovIterAdvance(ubuf, 4096);

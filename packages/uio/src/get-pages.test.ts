@@ -250,6 +250,18 @@ describe("kernel-backed kinds", () => {
     expect(iovIterExtractWillPin(j)).toBe(false);
   });
 
+  test("bvec: a piece that begins within a page is not taken with one that ends at a page edge", () => {
+    const { rig, first } = setUp();
+    const pieces = [
+      { page: first, offset: 4000, len: 96 },
+      { page: (first + 2) as Pfn, offset: 1, len: 4095 },
+    ];
+    const i = iovIterBvec(ITER_DEST, pieces, 4191);
+    const extract = (): IterPages => run(rig, iovIterExtractPages(rig.task, i, ALL, 16, GRAB_FAULTING));
+    expect(extract()).toEqual({ bytes: 96, pages: [first], start: 4000 });
+    expect(extract()).toEqual({ bytes: 4095, pages: [first + 2], start: 1 });
+  });
+
   test("bvec: limits of size and pages", () => {
     const { rig, first } = setUp();
     const make = (): IovIter => iovIterBvec(ITER_DEST, [{ page: first, offset: 100, len: 12000 }], 12000);

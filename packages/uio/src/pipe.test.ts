@@ -158,6 +158,14 @@ describe("bytes of the kernel", () => {
     expect(contents(rig)).toEqual([...fileBytes(rig, 0, 11), 0, 0, 0, 0, 0, 0, 0]);
   });
 
+  test("zeroes are zeroes in a page that held something else before", () => {
+    const rig = rigOf();
+    putPage(rig.mem, allocFrames(rig, 1, 0xee));
+    const i = iovIterPipe(ITER_DEST, rig.pipe, 100);
+    run(rig, iovIterZero(rig.task, 100, i, FAULTS_DISABLED));
+    expect(contents(rig)).toEqual(new Array(100).fill(0));
+  });
+
   test("until the pipe is full", () => {
     const rig = rigOf(4, 0, 2);
     const i = iovIterPipe(ITER_DEST, rig.pipe, 100000);
@@ -207,6 +215,17 @@ describe("moving", () => {
     iovIterRevert(i, 4000);
     expect([shape(rig), i.count, rig.mem.freePages]).toEqual([[], 100000, freePages]);
     expect(() => iovIterRevert(i, 1)).toThrow("beyond the start");
+  });
+
+  test("back by just a buffer leaves none behind, and the page before it is filled on", () => {
+    const rig = rigOf();
+    const i = iovIterPipe(ITER_DEST, rig.pipe, 100000);
+    run(rig, copyToIter(rig.task, pageAddress(rig.file), 5, i, FAULTS_DISABLED));
+    copyPageToIterAtomic(rig.task, rig.file, 100, 60, i);
+    iovIterRevert(i, 60);
+    expect(shape(rig)).toEqual([[5, true]]);
+    run(rig, copyToIter(rig.task, pageAddress(rig.file), 3, i, FAULTS_DISABLED));
+    expect(shape(rig)).toEqual([[8, true]]);
   });
 
   test("what was in the pipe before is not touched", () => {
@@ -286,6 +305,9 @@ test("what it says of itself", () => {
   ]);
   copyPageToIterAtomic(rig.task, rig.file, 0, 1, i);
   expect([iovIterNpages(i, 16), iovIterAlignment(i)]).toEqual([5, 4992]);
+  const full = iovIterPipe(ITER_DEST, rig.pipe, 5000);
+  run(rig, copyToIter(rig.task, pageAddress(rig.file), 4096, full, FAULTS_DISABLED));
+  expect(iovIterNpages(full, 16)).toBe(4);
 });
 
 test("it is a destination only, cannot be duplicated, and needs room to begin with", () => {

@@ -10,6 +10,7 @@ import {
   MM_6_12,
   MM_LATEST,
   type MmRevision,
+  TASK_SIZE,
   type UserAccess,
 } from "@faultline/mm";
 import { describe, expect, test } from "vitest";
@@ -124,6 +125,33 @@ test("a run of frames is taken page by page: the page that failed is tried again
   expect(copyPageToIterAtomic(rig.task, frame, 0, 3 * 4096, i)).toBe(8142);
   // 4096 bytes from the second page on: one string; then 50 bytes: a word, then its first byte.
   expect(faults(rig)).toEqual(["+8192", "+8192", "+8192"]);
+});
+
+test("a run of frames whose first fault was resolved is taken page by page from there", () => {
+  const { rig, uio, frame } = rigOf("7.2", ".w-");
+  const i = iovIterUbuf(ITER_DEST, BASE + 50, 3 * 4096, uio);
+  expect(run(rig, copyPageToIter(rig.task, frame, 0, 3 * 4096, i, FAULTS_ENABLED))).toBe(8142);
+  expect(faults(rig)).toEqual(["+50", "+8192", "+8192", "+8192"]);
+});
+
+test("a range that user space may not name is not touched at all: no byte, no fault", () => {
+  const { rig, uio, frame } = rigOf("7.2", "");
+  const top = TASK_SIZE - 4096;
+  mapPages(rig, "w", top);
+  traced(rig);
+  for (const user of [FAULTS_DISABLED, FAULTS_ENABLED] as UserAccess<never>[]) {
+    const across = iovIterUbuf(ITER_DEST, top + 4000, 200, uio);
+    expect(run(rig, copyPageToIter(rig.task, frame, 0, 200, across, user))).toBe(0);
+    const segments = [
+      { base: top, len: 10 },
+      { base: top + 4000, len: 200 },
+    ];
+    const second = iovIterInit(ITER_DEST, segments, 210, uio);
+    expect(run(rig, copyPageToIter(rig.task, frame, 0, 210, second, user))).toBe(10);
+    expect(run(rig, iovIterZero(rig.task, 200, second, user))).toBe(0);
+    expect(copyPageToIterAtomic(rig.task, frame, 0, 96, iovIterUbuf(ITER_DEST, top + 4000, 96, uio))).toBe(96);
+  }
+  expect(traced(rig)).toEqual([]);
 });
 
 test("a run of frames, whose failing page begins with the hole, is not tried again", () => {

@@ -17,10 +17,14 @@ import {
   copyFromIter,
   copyPageFromIterAtomic,
   copyPageToIter,
+  FolioQueue,
   faultInIovIterReadable,
+  folioqAppend,
+  folioqExtend,
   ITER_DEST,
   ITER_SOURCE,
   iovIterBvec,
+  iovIterFolioQueue,
   iovIterInit,
   iovIterKvec,
   iovIterUbuf,
@@ -145,6 +149,19 @@ test("two kernels' worlds side by side do not see each other", () => {
     expect([...physicalBytes(rig, pageAddress(frame), 96)]).toEqual(want);
   }
   expect(rigs.map(({ rig }) => rig.trace.count)).toEqual([2, 2]);
+});
+
+test("a queue of folios that ends early ends the copy; what is linked later goes on", () => {
+  const rig = makeRig();
+  const [frame, first] = [allocFrames(rig, 2), allocFrames(rig, 2)];
+  const queue = new FolioQueue();
+  folioqAppend(queue, first);
+  const i = iovIterFolioQueue(ITER_SOURCE, queue, 0, 0, 8192);
+  expect(copyPageFromIterAtomic(rig.task, frame, 0, 5000, i)).toBe(4096);
+  expect(copyPageFromIterAtomic(rig.task, frame, 0, 5000, i)).toBe(0);
+  folioqAppend(folioqExtend(queue), (first + 1) as Pfn);
+  expect(copyPageFromIterAtomic(rig.task, frame, 0, 5000, i)).toBe(4096);
+  expect(i.count).toBe(0);
 });
 
 test("an iterator may be used up in pieces of any size", () => {
