@@ -152,7 +152,7 @@ function leave(mm: MmStruct, vma: Vma): void {
  *
  * Linux: can_vma_merge_after()
  */
-function canMerge(lower: Vma, upper: Vma, lowerFlags: number, upperFlags: number): boolean {
+export function canMerge(lower: Vma, upper: Vma, lowerFlags: number, upperFlags: number): boolean {
   if (lowerFlags !== upperFlags || (lowerFlags & VM_SPECIAL) !== 0 || !fits(lower, upper)) return false;
   return lower.anonVma === upper.anonVma || lower.anonVma === 0 || upper.anonVma === 0;
 }

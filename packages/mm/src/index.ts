@@ -11,6 +11,7 @@
  */
 export { AddressSpace, type AddressSpaceOperations } from "./address-space.ts";
 export { allocPage } from "./alloc.ts";
+export { checkMm } from "./check-mm.ts";
 export { handleFault, PF_PROT, PF_USER, PF_WRITE } from "./fault.ts";
 export * from "./fault-flags.ts";
 export {
