@@ -1,9 +1,25 @@
 // Faulting in an iterator: what is counted as missing, where it stops, what it touches, in the convention of each
 // kernel. Pages: A and C can be had, B between them is a hole (the worked values of fault_in_*).
 import { EFAULT } from "@faultline/kernel";
-import { FAULTS_DISABLED, MM_5_10, MM_5_16, MM_5_18, MM_6_12, MM_LATEST, type MmRevision } from "@faultline/mm";
+import {
+  doMmap,
+  FAULTS_DISABLED,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_PRIVATE,
+  MM_5_10,
+  MM_5_16,
+  MM_5_18,
+  MM_6_12,
+  MM_LATEST,
+  type MmRevision,
+  PROT_READ,
+  PROT_WRITE,
+  VM_IO,
+} from "@faultline/mm";
 import { describe, expect, test } from "vitest";
 import {
+  copyPageToIterAtomic,
   faultInIovIterReadable,
   faultInIovIterWriteable,
   type IovIter,
@@ -18,7 +34,18 @@ import {
   iovIterUbuf,
   isIterFaultedIn,
 } from "./index.ts";
-import { BASE, firstDifference, makeRig, mapPages, peek, physicalOf, type Rig, run, traced } from "./rig.ts";
+import {
+  allocFrames,
+  BASE,
+  firstDifference,
+  makeRig,
+  mapPages,
+  peek,
+  physicalOf,
+  type Rig,
+  run,
+  traced,
+} from "./rig.ts";
 
 const HOLE = ".-.";
 
@@ -365,6 +392,27 @@ describe("until 5.15: 0 or -EFAULT", () => {
     const before = peek(rig, BASE, 3 * 4096);
     expect(run(rig, iovIterFaultInWriteable(rig.task, iovec(...pieces), bytes))).toBe(want);
     expect(firstDifference(peek(rig, BASE, 3 * 4096), before)).toBe(-1);
+  });
+
+  test.each([
+    { desc: "a gap before a good area", pages: "-w", raw: false },
+    { desc: "raw memory", pages: "-w", raw: true },
+  ])("v4's yes may be worth nothing: $desc, and the copy never comes further", ({ pages, raw }) => {
+    const rig = rigOf(MM_5_10, pages);
+    if (raw) {
+      const flags = MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED;
+      const prot = PROT_READ | PROT_WRITE;
+      const mapped = doMmap(rig.task, { address: BASE, length: 4096, prot, flags, vmFlags: { add: VM_IO } });
+      expect(run(rig, mapped)).toBe(BASE);
+    }
+    const i = iovec([0, 8192]);
+    for (let round = 0; round < 3; round++) {
+      expect(run(rig, iovIterFaultInWriteable(rig.task, i, 8192))).toBe(0);
+      expect(copyPageToIterAtomic(rig.task, allocFrames(rig, 2), 0, 8192, i)).toBe(0);
+    }
+    // The later convention does not promise what it has not got.
+    const today = rigOf(MM_LATEST, pages);
+    expect(run(today, faultInIovIterWriteable(today.task, i, 8192))).toBe(8192);
   });
 
   test("what is not user memory needs nothing", () => {
