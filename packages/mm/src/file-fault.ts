@@ -56,7 +56,12 @@ function* doReadFault(task: UserTask, vmf: VmFault): MaySleep<number> {
   return result | entered;
 }
 
-/** Map the pages around the fault that are in the cache and ready. Context: atomic. Linux: do_fault_around() */
+/**
+ * Map the pages around the fault that are in the cache and ready.
+ *
+ * Context: atomic. Returns: VM_FAULT_NOPAGE if the page that faulted is mapped now, else 0.
+ * Linux: do_fault_around()
+ */
 function doFaultAround(task: UserTask, vmf: VmFault): number {
   const { vma, address, pgoff } = vmf;
   if (vma.ops?.mapPages === undefined) return 0;
@@ -66,7 +71,8 @@ function doFaultAround(task: UserTask, vmf: VmFault): number {
   const after = (vma.end - vma.start) / PAGE_SIZE - before;
   const first = Math.max(slot - (slot % FAULT_AROUND_PAGES), slot - Math.min(slot, before));
   const last = Math.min(first + FAULT_AROUND_PAGES, PTRS_PER_PTE, slot + after) - 1;
-  return vma.ops.mapPages(task, vmf, pgoff + first - slot, pgoff + last - slot);
+  vma.ops.mapPages(task, vmf, pgoff + first - slot, pgoff + last - slot);
+  return vma.mm.pgd.get(vpn) !== 0 ? VM_FAULT_NOPAGE : 0;
 }
 
 /** A store to a private mapping that shows the file page still. Linux: do_cow_fault() */

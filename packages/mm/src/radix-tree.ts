@@ -33,6 +33,11 @@ export class RadixTree {
     return this.leafOf(Math.floor(key / LEAF_ENTRIES))[key & SLOT_MASK];
   }
 
+  /** Is there a table that holds this key's entry? */
+  hasTable(key: number): boolean {
+    return this.leafOf(Math.floor(key / LEAF_ENTRIES)) !== NO_LEAF;
+  }
+
   set(key: number, entry: number): void {
     this.leafForWriting(Math.floor(key / LEAF_ENTRIES))[key & SLOT_MASK] = entry;
   }

@@ -38,6 +38,11 @@ export interface MmRevision {
   readonly madvDontneedLocked: boolean;
   /** madvise's POPULATE walks area by area, and goes on behind a gap: until 6.8. */
   readonly populateByArea: boolean;
+  /**
+   * Fault-around does not make a page table when the first page that it could enter is the file's last: an
+   * accident of keeping huge pages from reaching beyond the file's end, since 6.18 and in 6.12's updates.
+   */
+  readonly lastPageNeedsTable: boolean;
   readonly copyTail: CopyTailRule;
 }
 
@@ -54,6 +59,7 @@ export const MM_LATEST: MmRevision = {
   madvPopulate: true,
   madvDontneedLocked: true,
   populateByArea: false,
+  lastPageNeedsTable: true,
   copyTail: "words",
 };
 
@@ -66,6 +72,7 @@ export const MM_6_1: MmRevision = {
   name: "6.1",
   reportsWrite: true,
   populateByArea: true,
+  lastPageNeedsTable: false,
   copyTail: "always",
 };
 

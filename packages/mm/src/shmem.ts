@@ -76,8 +76,9 @@ function* shmemFault(task: UserTask, vmf: VmFault): MaySleep<number> {
   }
 }
 
-function shmemMapPages(task: UserTask, vmf: VmFault, start: number, end: number): number {
-  return mapCachedPages(task, vmf, start, Math.min(end, pagesOf(vmf.vma) - 1));
+function shmemMapPages(task: UserTask, vmf: VmFault, start: number, end: number): void {
+  // Huge pages of shared memory may reach beyond its end: no page is the last one here.
+  mapCachedPages(task, vmf, start, Math.min(end, pagesOf(vmf.vma) - 1), Number.MAX_SAFE_INTEGER);
 }
 
 /** Linux: shmem_fallocate() with FALLOC_FL_PUNCH_HOLE */

@@ -54,9 +54,9 @@ export interface VmOperations {
   /**
    * Map pages around the fault that need no waiting, from file page `start` to `end` inclusive.
    *
-   * Context: atomic. Returns: VM_FAULT_NOPAGE if the faulting page itself is mapped now, else 0.
+   * Context: atomic.
    */
-  mapPages?(task: UserTask, vmf: VmFault, start: number, end: number): number;
+  mapPages?(task: UserTask, vmf: VmFault, start: number, end: number): void;
   /**
    * A page of a shared mapping is about to become writable; vmf.page is set.
    *

@@ -118,6 +118,7 @@ export function convertEvents(events: Iterable<TraceEvent>, places: Places): Rec
   for (const event of events) {
     if (event.name === "gfs2_update_time" || event.name === "gfs2_update_time_ret") {
       updatingTime = event.name === "gfs2_update_time";
+      if (updatingTime) converted.push(["update_time"]);
       continue;
     }
     if (updatingTime) continue;

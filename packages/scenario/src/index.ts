@@ -2,8 +2,18 @@
  * Scenarios: files of system calls that run on real kernels and on the model, and the recordings of what
  * kernels did.
  */
+export {
+  type CompareOptions,
+  compareRecordings,
+  type Difference,
+  type EventDifference,
+  verdictText,
+} from "./compare.ts";
 export { convertEvents, type Places } from "./convert.ts";
+export { expandRepeats, foldRepeats, pairReturns } from "./events.ts";
 export { FormatError, type Op, type OpName, parseScenarios, type Scenario, type ScenarioFile } from "./format.ts";
 export { Fnv1a, fillPattern, patternByte, runLengths } from "./pattern.ts";
+export { parseMeta, parseRecordings, type RecordingMeta, unseenKinds } from "./recording.ts";
 export type { FinalFile, OpResult, OpTrace, RecordedEvent, Recording } from "./result.ts";
 export { type RunOptions, runScenario, type ScenarioRun } from "./run.ts";
+export { TIERS, type Tier } from "./tier.ts";

@@ -10,13 +10,9 @@ import {
   FAULT_FLAG_TRIED,
   faultFlagAllowRetryFirst,
   lockPage,
-  makePte,
-  PG_LOCKED,
+  mapCachedPages,
   PG_READAHEAD,
   PG_UPTODATE,
-  PTE_ACCESSED,
-  PTE_PRESENT,
-  pageAddRmap,
   pageMapping,
   putPage,
   trylockPage,
@@ -24,7 +20,6 @@ import {
   unlockPage,
   VM_FAULT_LOCKED,
   VM_FAULT_MAJOR,
-  VM_FAULT_NOPAGE,
   VM_FAULT_OOM,
   VM_FAULT_RETRY,
   VM_FAULT_SIGBUS,
@@ -159,33 +154,12 @@ function* doSyncMmapReadahead(task: UserTask, vmf: VmFault, mapping: FileMapping
 /**
  * Map the pages [start, end] that are cached, uptodate, unlocked and without a read-ahead mark.
  *
- * Context: atomic. Returns: VM_FAULT_NOPAGE if the faulting page is among them, else 0.
- * Linux:   filemap_map_pages()
+ * Context: atomic. Linux: filemap_map_pages()
  */
-export function filemapMapPages(task: UserTask, vmf: VmFault, start: number, end: number): number {
-  const { vma } = vmf;
-  const mapping = vma.mapping as FileMapping;
-  const { mem, host } = mapping;
-  const { ra } = vma.file as File;
-  const { pgd } = vma.mm;
-  task.world.trace?.emit(task, "filemap_map_pages", mapping.ino, start, end);
-  const last = Math.min(end, Math.ceil(host.size / PAGE_SIZE) - 1);
-  const firstVpn = vma.start / PAGE_SIZE - vma.pgoff;
-  let result = 0;
-  mapping.pages.forEach(start, last + 1, (index, entry) => {
-    const frame = entry as Pfn;
-    if ((mem.flags[frame] & (PG_UPTODATE | PG_LOCKED | PG_READAHEAD)) !== PG_UPTODATE) return;
-    if (ra.mmapMiss > 0) ra.mmapMiss--;
-    const vpn = firstVpn + index;
-    task.world.accesses?.read(mapping.slotId(index));
-    if (pgd.get(vpn) !== 0) return;
-    const faulting = index === vmf.pgoff;
-    task.world.accesses?.write(vma.mm.entryId(vpn));
-    mem.refcount[frame]++;
-    pageAddRmap(mem, frame);
-    // Only the page that was asked for counts as used.
-    pgd.set(vpn, makePte(frame, PTE_PRESENT | (faulting ? PTE_ACCESSED : 0)));
-    if (faulting) result = VM_FAULT_NOPAGE;
-  });
-  return result;
+export function filemapMapPages(task: UserTask, vmf: VmFault, start: number, end: number): void {
+  const { host, ino } = vmf.vma.mapping as FileMapping;
+  const { ra } = vmf.vma.file as File;
+  task.world.trace?.emit(task, "filemap_map_pages", ino, start, end);
+  const met = mapCachedPages(task, vmf, start, end, Math.ceil(host.size / PAGE_SIZE) - 1);
+  ra.mmapMiss = Math.max(0, ra.mmapMiss - met);
 }

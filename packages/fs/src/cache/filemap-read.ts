@@ -37,7 +37,7 @@ import {
 } from "@faultline/mm";
 import { copyPageToIter, copyPageToIterAtomic, type IovIter, iovIterTruncate } from "@faultline/uio";
 import type { FileMapping } from "../vfs/inode.ts";
-import { IOCB_DIRECT, IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../vfs/kiocb.ts";
+import { IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../vfs/kiocb.ts";
 import { addNewPage, findGetPage } from "./page-cache.ts";
 import { pageCacheAsyncReadahead, pageCacheSyncReadahead } from "./readahead.ts";
 
@@ -354,13 +354,15 @@ export function* genericFileReadIter<Y>(
 ): Generator<Sleep | Y, Ssize, void> {
   const { trace } = task.world;
   const { inode } = iocb.file;
-  if (to.count === 0 || (iocb.flags & IOCB_DIRECT) !== 0) return 0 as Ssize;
   trace?.emit(task, "generic_file_read_iter", inode.ino);
-  trace?.emit(task, "filemap_read", inode.ino);
-  const ret = inode.sb.readsPageByPage
-    ? yield* genericFileBufferedRead(task, iocb, to, user)
-    : yield* filemapRead(task, iocb, to, user);
-  trace?.emit(task, "filemap_read_ret", ret);
+  let ret = 0 as Ssize;
+  if (to.count > 0) {
+    trace?.emit(task, "filemap_read", inode.ino);
+    ret = inode.sb.readsPageByPage
+      ? yield* genericFileBufferedRead(task, iocb, to, user)
+      : yield* filemapRead(task, iocb, to, user);
+    trace?.emit(task, "filemap_read_ret", ret);
+  }
   trace?.emit(task, "generic_file_read_iter_ret", ret);
   return ret;
 }

@@ -10,6 +10,7 @@ import {
   getPage,
   lockPage,
   PG_DIRTY,
+  PG_READAHEAD,
   PG_WRITEBACK,
   pageMapping,
   pageMkclean,
@@ -43,6 +44,17 @@ export function markPageDirty(task: UserTask, mapping: FileMapping, frame: Pfn):
   mapping.nrDirty++;
   mapping.host.sb.dirty.count++;
   task.nrDirtied++;
+}
+
+/**
+ * The same, for whoever is not the file's own write path. A page that was read ahead and is then written has
+ * served as a mark long enough: the mark goes.
+ *
+ * Context: atomic. Linux: folio_mark_dirty(), where PG_readahead and PG_reclaim are one bit
+ */
+export function folioMarkDirty(task: UserTask, mapping: FileMapping, frame: Pfn): void {
+  mapping.mem.flags[frame] &= ~PG_READAHEAD;
+  markPageDirty(task, mapping, frame);
 }
 
 /** Must the task look at the limits before it dirties more? Context: atomic. */
@@ -84,7 +96,7 @@ function dirtyPollInterval(dirty: number, limit: number): number {
  */
 export function clearPageDirtyForIo(task: UserTask, mapping: FileMapping, frame: Pfn): boolean {
   const { flags } = mapping.mem;
-  if (pageMkclean(task, frame) > 0) markPageDirty(task, mapping, frame);
+  if (pageMkclean(task, frame) > 0) folioMarkDirty(task, mapping, frame);
   if ((flags[frame] & PG_DIRTY) === 0) return false;
   flags[frame] &= ~PG_DIRTY;
   mapping.nrDirty--;

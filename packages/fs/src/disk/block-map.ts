@@ -47,9 +47,14 @@ export class BlockMap {
     return 1 + this.#indirect.size + this.dataBlocks;
   }
 
-  /** Grow the tree until it reaches `block`: what the dinode pointed to moves into an indirect block. */
-  growTo(block: number): void {
+  /**
+   * Grow the tree until it could point to `block`: what the dinode pointed to moves into an indirect block.
+   * Returns: blocks added.
+   */
+  growTo(block: number): number {
+    const before = this.#indirect.size;
     for (; !this.reaches(block); this.height++) if (this.height > 0) this.#indirect.add(key(this.height, 0));
+    return this.#indirect.size - before;
   }
 
   /** Could the tree as it is point to this block? */
@@ -79,15 +84,23 @@ export class BlockMap {
     return this.#pointers.next(block, end) - block;
   }
 
-  /** Enter a new block, and the indirect blocks that lead to it. Grow the tree first. */
+  /** Add the indirect blocks that lead to [block, block + count). Grow the tree first. Returns: blocks added. */
+  reach(block: number, count: number): number {
+    const before = this.#indirect.size;
+    for (let level = 1; level < this.height; level++) {
+      const span = INDIRECT_POINTERS ** level;
+      const last = Math.floor((block + count - 1) / span);
+      for (let position = Math.floor(block / span); position <= last; position++) {
+        this.#indirect.add(key(level, position));
+      }
+    }
+    return this.#indirect.size - before;
+  }
+
+  /** Enter a new block. Reach it first. */
   allocate(block: number, address: number): void {
     if (this.#pointers.get(block) === 0) this.dataBlocks++;
     this.#pointers.set(block, address);
-    let position = block;
-    for (let level = 1; level < this.height; level++) {
-      position = Math.floor(position / INDIRECT_POINTERS);
-      this.#indirect.add(key(level, position));
-    }
   }
 
   /**

@@ -173,7 +173,8 @@ export class Disk {
     const missing = countMissing(map, block, count);
     // Indirect blocks come on top; a few more than needed may be asked for, as gfs2's reservation does.
     if (missing > 0 && this.freeBlocks < missing + 1) return err(ENOSPC);
-    map.growTo(block + count - 1);
+    // The indirect blocks that lead to the new blocks come first: the data behind them are no neighbours of older ones.
+    this.#nextBlock += map.growTo(block + count - 1) + map.reach(block, count);
     for (let b = block; b < block + count; b++) if (map.addressOf(b) === 0) map.allocate(b, this.#nextBlock++);
     this.#usedBlocks += map.blocks - before;
     return 0;

@@ -7,7 +7,7 @@ import {
   beginPageWriteback,
   clearPageDirtyForIo,
   endRunWriteback,
-  markPageDirty,
+  folioMarkDirty,
   writeCachePages,
 } from "../cache/page-writeback.ts";
 import type { ReadaheadControl } from "../cache/readahead.ts";
@@ -19,7 +19,7 @@ import type { Gfs2Inode } from "./inode.ts";
 
 export const gfs2Aops: FileMappingOperations = {
   dirtyFolio(task: UserTask, mapping: FileMapping, frame: Pfn): void {
-    markPageDirty(task, mapping, frame);
+    folioMarkDirty(task, mapping, frame);
   },
 
   balanceDirty(task: UserTask, mapping: FileMapping): MaySleep<void> {

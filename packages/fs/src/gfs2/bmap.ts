@@ -3,7 +3,7 @@
 import { ENOMEM, ENOTBLK, err, type MaySleep, PAGE_SIZE, type Status } from "@faultline/kernel";
 import { PG_UPTODATE, pageAddress, putPage, type UserTask, unlockPage } from "@faultline/mm";
 import { grabPage, truncateInodePages } from "../cache/page-cache.ts";
-import { markPageDirty } from "../cache/page-writeback.ts";
+import { folioMarkDirty } from "../cache/page-writeback.ts";
 import { STUFFED_MAX } from "../disk/block-map.ts";
 import {
   IOMAP_DIRECT,
@@ -172,7 +172,7 @@ export function* gfs2UnstuffDinode(task: UserTask, inode: Gfs2Inode): MaySleep<S
       mem.flags[frame] |= PG_UPTODATE;
     }
     const status = allocate(inode, 0, 1);
-    if (status === 0) markPageDirty(task, mapping, frame);
+    if (status === 0) folioMarkDirty(task, mapping, frame);
     unlockPage(mem, frame);
     putPage(mem, frame);
     if (status !== 0) return status;

@@ -40,7 +40,7 @@ import {
 import type { IovIter } from "@faultline/uio";
 import { filemapFault, filemapMapPages } from "../cache/filemap-fault.ts";
 import { invalidateMappingPages } from "../cache/page-cache.ts";
-import { markPageDirty } from "../cache/page-writeback.ts";
+import { folioMarkDirty } from "../cache/page-writeback.ts";
 import { forcePageCacheReadahead } from "../cache/readahead.ts";
 import { File, type FileOperations } from "../vfs/file.ts";
 import { IOCB_APPEND, IOCB_DIRECT, IOCB_DSYNC, type Kiocb } from "../vfs/kiocb.ts";
@@ -76,7 +76,7 @@ const gfs2VmOps: VmOperations = {
     const status = yield* gfs2GlockNq(task, holder);
     const result = status === 0 ? yield* mkwriteLocked(task, inode, vmf) : lockErrorToFault(status);
     if (status === 0) gfs2GlockDq(task, holder);
-    if (result === VM_FAULT_LOCKED) markPageDirty(task, inode.mapping, vmf.page);
+    if (result === VM_FAULT_LOCKED) folioMarkDirty(task, inode.mapping, vmf.page);
     task.world.trace?.emit(task, "gfs2_page_mkwrite_ret", result);
     return result;
   },

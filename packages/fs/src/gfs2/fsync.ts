@@ -23,6 +23,8 @@ export function* gfs2Fsync(
   const inode = file.inode as Gfs2Inode;
   const data = yield* filemapWriteAndWait(task, inode.mapping, start, end);
   if (data !== 0) return data;
+  // The dinode is a page of metadata that this task makes dirty when it commits the journal.
+  if (inode.metadataDirty) task.nrDirtied++;
   const metadata = writeDinode(inode);
   return metadata !== 0 ? metadata : inode.sb.disk.flush(inode.disk);
 }

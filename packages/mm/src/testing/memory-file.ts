@@ -101,7 +101,7 @@ export class MemoryFile {
     if (options.around !== false) {
       ops.mapPages = (task, vmf, start, end) => {
         file.calls.push(`map ${start}-${end}`);
-        return mapCachedPages(task, vmf, start, Math.min(end, file.pages - 1));
+        mapCachedPages(task, vmf, start, end, file.pages - 1);
       };
     }
     if (options.mkwrite !== false) {

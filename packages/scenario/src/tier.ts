@@ -1,0 +1,70 @@
+// The three tiers of equality between a recording and a run.
+
+import { pairReturns } from "./events.ts";
+import type { RecordedEvent } from "./result.ts";
+
+export const TIERS = ["results", "protocol", "memory"] as const;
+/**
+ * `results`: what a program sees. `protocol`: locks taken and dropped, retries, and what the inner calls
+ * returned. `memory`: faults and how they were resolved, read-ahead, residency.
+ */
+export type Tier = (typeof TIERS)[number];
+
+const PROTOCOL: ReadonlySet<unknown> = new Set([
+  "glock_nq",
+  "glock_grant",
+  "glock_dq",
+  "fault_in_safe_w",
+  "file_read",
+  "file_write",
+  "buffered_write",
+  "direct_read",
+  "direct_write",
+  "generic_read",
+  "filemap_read",
+  "iomap_write",
+  "dio",
+  "iomap_begin",
+  "iomap_end",
+]);
+
+/**
+ * The events that a tier compares, paired anew. The memory tier compares all events, so that their order
+ * among those of the protocol counts too.
+ *
+ * `without`: kinds that one side cannot have.
+ */
+export function eventsOfTier(
+  events: readonly RecordedEvent[],
+  tier: Exclude<Tier, "results">,
+  without: ReadonlySet<string>,
+): RecordedEvent[] {
+  const kept: RecordedEvent[] = [];
+  let writing = 0;
+  for (const event of events) {
+    const kind = String(event[0]);
+    if (kind === "iomap_write") writing = event.includes("ret") ? 0 : 1;
+    if (kind === "update_time" || without.has(kind)) continue;
+    if (tier === "memory" || PROTOCOL.has(kind) || kind === "...") kept.push(event);
+    // What is faulted in page by page below iomap is a memory matter; what the filesystem faults in is a retry.
+    else if (kind === "fault_in_readable" && writing === 0) kept.push(event);
+  }
+  return pairReturns(kept);
+}
+
+/** The events without some kinds, paired anew. */
+export function withoutKinds(events: readonly RecordedEvent[], kinds: ReadonlySet<string>): RecordedEvent[] {
+  return pairReturns(events.filter(([name]) => !kinds.has(String(name))));
+}
+
+/** Values that are a memory matter wherever they stand. */
+const MEMORY_FIELDS: ReadonlySet<string> = new Set(["minflt", "majflt", "resident"]);
+/** Operations that give a picture of residency, and what they call it. */
+const PICTURES: ReadonlySet<string> = new Set(["mincore", "pagemap"]);
+const PICTURE_FIELDS: ReadonlySet<string> = new Set(["count", "pages"]);
+
+/** The tier that compares a value of an operation's result. */
+export function tierOfField(field: string, op: string): Tier {
+  if (MEMORY_FIELDS.has(field)) return "memory";
+  return PICTURES.has(op) && PICTURE_FIELDS.has(field) ? "memory" : "results";
+}
