@@ -34,6 +34,9 @@ import { PTE_ACCESSED, PTE_DIRTY, PTE_RW, PTE_SPECIAL, ptePfn } from "./pte.ts";
 import type { UserTask } from "./user-task.ts";
 import { VM_SHARED, type Vma, vmaIsAnonymous } from "./vma.ts";
 
+/** Microseconds that a fault takes, so that what was asked of the disk before it may have come. */
+const FAULT_TIME = 1;
+
 /**
  * Resolve a fault at `address`, which lies in `vma` and whose access the area permits.
  *
@@ -44,6 +47,7 @@ import { VM_SHARED, type Vma, vmaIsAnonymous } from "./vma.ts";
  */
 export function* handleMmFault(task: UserTask, vma: Vma, address: number, flags: number): MaySleep<number> {
   task.world.trace?.emit(task, "handle_mm_fault", address, flags);
+  task.world.elapse(FAULT_TIME);
   let result = handleWithoutSleeping(task, vma, address, flags, 0 as Pfn);
   if (result === NEEDS_SLEEP) result = yield* handlePteFault(task, vma, address, flags);
   mmAccountFault(task, flags, result);

@@ -79,7 +79,7 @@ const UNTRACED: ReadonlySet<OpName> = new Set([
 /** Run a scenario to its end, whatever that is. */
 export function runScenario(scenario: Scenario, options: RunOptions): ScenarioRun {
   const tracer = options.traced === true ? new Tracer(1 << 22) : null;
-  const machine = new Machine({ ...options, trace: tracer, memory: MEMORY, dirtyLimit: DIRTY_LIMIT });
+  const machine = new Machine({ ...options, trace: tracer, memory: MEMORY, dirtyLimit: DIRTY_LIMIT, disk: { latency: 0 } });
   return new Runner(scenario, machine, tracer).run();
 }
 
@@ -202,6 +202,7 @@ class Runner {
       // An operation that never returns leaves its events all the same.
       const slot = this.#windows.length;
       const window = { pid: task.pid, from, to: Number.POSITIVE_INFINITY, trace: { op: index, ...where } };
+      task.world.elapse(1);
       const kept = !UNTRACED.has(op.op) && !(op.quiet === true && where.thread === undefined);
       if (kept) this.#windows.push(window);
       const result = yield* runOp(context, op);

@@ -304,11 +304,21 @@ export class World {
     return { kind: "deadlock", blocked: this.#live.filter((task) => !task.daemon) };
   }
 
+  /**
+   * The running task has used the CPU for so long: what is due by now happens, as an interrupt would bring it.
+   *
+   * Context: atomic; timers may wake tasks, not run them. Time passes by itself only while everybody sleeps.
+   */
+  elapse(microseconds: number): void {
+    this.now += microseconds;
+    while ((this.#timers.peekValue() ?? Number.POSITIVE_INFINITY) < (this.now + 1) * 0x100000) this.expireTimer();
+  }
+
   /** Let time pass to the next timer; for when no task can run. Returns: false when there is none. */
   expireTimer(): boolean {
     const expire = this.#timers.peek();
     if (expire === undefined) return false;
-    this.now = Math.floor((this.#timers.peekValue() as number) / 0x100000);
+    this.now = Math.max(this.now, Math.floor((this.#timers.peekValue() as number) / 0x100000));
     this.#timers.pop();
     expire();
     return true;
