@@ -106,14 +106,14 @@ export class BlockMap {
   /**
    * Forget the blocks of [from, to), and the indirect blocks that point to nothing else by their place.
    *
-   * `freed` is called with each disk block. Linux: punch_hole()
+   * `freed` is called with each block of the file that was there. Linux: punch_hole()
    */
-  punch(from: number, to: number, freed: (address: number) => void): void {
+  punch(from: number, to: number, freed: (block: number) => void): void {
     const end = Math.min(to, HEIGHT_BLOCKS[HEIGHT_BLOCKS.length - 1]);
-    this.#pointers.forEach(from, end, (block, address) => {
+    this.#pointers.forEach(from, end, (block) => {
       this.#pointers.set(block, 0);
       this.dataBlocks--;
-      freed(address);
+      freed(block);
     });
     for (const each of this.#indirect) {
       const span = INDIRECT_POINTERS ** Math.floor(each / LEVEL);

@@ -9,6 +9,7 @@ import {
   ENOSPC,
   type Errno,
   err,
+  ignoreResult,
   PAGE_SIZE,
   type Pfn,
   pagesFor,
@@ -78,6 +79,8 @@ export function segmentsOf(frames: readonly Pfn[], length: number): DiskSegment[
   }
   return segments;
 }
+
+const ZEROS = new Uint8Array(PAGE_SIZE);
 
 export class Disk {
   readonly world: World;
@@ -157,7 +160,7 @@ export class Disk {
 
   /** Nobody has the unlinked inode open any more: its blocks are free again. */
   evict(inode: DiskInode): void {
-    this.free(inode, 0, Number.POSITIVE_INFINITY);
+    ignoreResult(this.free(inode, 0, Number.POSITIVE_INFINITY), "the file itself goes");
     this.#usedBlocks -= inode.map.blocks;
     this.fs.closeSync(inode.fd);
   }
@@ -180,11 +183,30 @@ export class Disk {
     return 0;
   }
 
-  /** Give back the blocks of [from, to); they read as a hole. Context: atomic. */
-  free(inode: DiskInode, from: number, to: number): void {
+  /**
+   * Give back the blocks of [from, to); they read as a hole. The volume's file gets zeros there, so that
+   * blocks that are allocated again hold nothing old.
+   *
+   * Context: atomic. Returns: 0 or an error.
+   */
+  free(inode: DiskInode, from: number, to: number): Status {
     const before = inode.map.blocks;
-    inode.map.punch(from, to, () => undefined);
+    const freed: number[] = [];
+    inode.map.punch(from, to, (block) => freed.push(block));
     this.#usedBlocks -= before - inode.map.blocks;
+    try {
+      const end = Number(this.fs.fstatSync(inode.fd).size);
+      for (const block of freed) {
+        const start = block * PAGE_SIZE;
+        const length = Math.min(PAGE_SIZE, end - start);
+        for (let done = 0; done < length; ) {
+          done += this.fs.writeSync(inode.fd, ZEROS, 0, length - done, start + done);
+        }
+      }
+      return 0;
+    } catch (error) {
+      return volumeErrno(error);
+    }
   }
 
   /** Read the first bytes of a file at once, as a dinode is read. What cannot be read is zero. */

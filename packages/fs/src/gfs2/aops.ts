@@ -1,7 +1,7 @@
 // gfs2's page cache operations (fs/gfs2/aops.c).
 
-import { type MaySleep, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
-import { getPage, type UserTask, unlockPage, waitOnPageWriteback } from "@faultline/mm";
+import { type MaySleep, offsetInPage, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
+import { getPage, pageAddress, type UserTask, unlockPage, waitOnPageWriteback } from "@faultline/mm";
 import {
   balanceDirtyPagesRatelimited,
   beginPageWriteback,
@@ -64,17 +64,17 @@ export const gfs2Aops: FileMappingOperations = {
   },
 };
 
-/** Send neighbouring pages to the disk, as far as the file goes. */
+/** Send neighbouring pages to the disk, as far as the file goes; what a mapping stored behind its end is lost. */
 function submitRun(mapping: FileMapping, frames: readonly Pfn[], index: number, endIo: (status: Status) => void): void {
   const inode = mapping.host as Gfs2Inode;
   const position = index * PAGE_SIZE;
   const length = Math.min(frames.length * PAGE_SIZE, inode.size - position);
-  if (length <= 0) endIo(0);
-  else
-    inode.sb.submitWrite(
-      inode,
-      position,
-      segmentsOf(frames, length).filter((segment) => segment.length > 0),
-      endIo,
-    );
+  if (length <= 0) {
+    endIo(0);
+    return;
+  }
+  const last = pageAddress(frames[Math.ceil(length / PAGE_SIZE) - 1]);
+  if (offsetInPage(length) !== 0) mapping.mem.u8.fill(0, last + offsetInPage(length), last + PAGE_SIZE);
+  const segments = segmentsOf(frames, length).filter((segment) => segment.length > 0);
+  inode.sb.submitWrite(inode, position, segments, endIo);
 }

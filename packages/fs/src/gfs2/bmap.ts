@@ -1,6 +1,6 @@
 // Mapping files to blocks (fs/gfs2/bmap.c): gfs2's side of iomap, unstuffing, and freeing blocks.
 
-import { ENOMEM, ENOTBLK, err, type MaySleep, PAGE_SIZE, type Status } from "@faultline/kernel";
+import { ENOMEM, ENOTBLK, err, ignoreResult, type MaySleep, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
 import { PG_UPTODATE, pageAddress, putPage, type UserTask, unlockPage } from "@faultline/mm";
 import { grabPage, truncateInodePages } from "../cache/page-cache.ts";
 import { folioMarkDirty } from "../cache/page-writeback.ts";
@@ -161,18 +161,10 @@ function allocate(inode: Gfs2Inode, block: number, count: number): Status {
 export function* gfs2UnstuffDinode(task: UserTask, inode: Gfs2Inode): MaySleep<Status> {
   const { mapping, sb } = inode;
   const { mem } = sb;
-  if (inode.size > 0) {
-    const data = inode.loadStuffed();
+  if (inode.size > 0 || sb.revision.unstuffsEmptyPage) {
     const frame = yield* grabPage(task, mapping, 0);
     if (frame === 0) return err(ENOMEM);
-    const start = pageAddress(frame);
-    if ((mem.flags[frame] & PG_UPTODATE) === 0) {
-      mem.u8.fill(0, start, start + PAGE_SIZE);
-      mem.u8.set(data.subarray(0, inode.size), start);
-      mem.flags[frame] |= PG_UPTODATE;
-    }
-    const status = allocate(inode, 0, 1);
-    if (status === 0) folioMarkDirty(task, mapping, frame);
+    const status = inode.size > 0 ? fillUnstuffed(task, inode, frame) : 0;
     unlockPage(mem, frame);
     putPage(mem, frame);
     if (status !== 0) return status;
@@ -180,6 +172,20 @@ export function* gfs2UnstuffDinode(task: UserTask, inode: Gfs2Inode): MaySleep<S
   inode.disk.map.growTo(0);
   inode.markDirty();
   return 0;
+}
+
+/** Copy the stuffed data to the page that is to hold them. Context: atomic; the page is locked. Linux: gfs2_unstuffer_folio() */
+function fillUnstuffed(task: UserTask, inode: Gfs2Inode, frame: Pfn): Status {
+  const { mem } = inode.sb;
+  const start = pageAddress(frame);
+  if ((mem.flags[frame] & PG_UPTODATE) === 0) {
+    mem.u8.fill(0, start, start + PAGE_SIZE);
+    mem.u8.set(inode.loadStuffed().subarray(0, inode.size), start);
+    mem.flags[frame] |= PG_UPTODATE;
+  }
+  const status = allocate(inode, 0, 1);
+  if (status === 0) folioMarkDirty(task, inode.mapping, frame);
+  return status;
 }
 
 /** A write came short of blocks that were allocated for it: give back those behind it. */
@@ -198,7 +204,7 @@ function* freeUnused(
     : Math.floor((pos + length) / PAGE_SIZE);
   if (first >= end) return;
   yield* truncateInodePages(task, inode.mapping, first * PAGE_SIZE, end * PAGE_SIZE);
-  inode.sb.disk.free(inode.disk, first, end);
+  ignoreResult(inode.sb.disk.free(inode.disk, first, end), "blocks that were never written hold nothing to clear");
 }
 
 /** Are blocks missing in the range? Context: atomic. Linux: gfs2_write_alloc_required() */

@@ -26,6 +26,8 @@ export interface Gfs2Revision {
   readonly locksInIomap: boolean;
   /** A short write gives back all the blocks that it did not use: 5.18 on. */
   readonly freesWholeTail: boolean;
+  /** Unstuffing leaves a page in the cache also when there are no data to put into it: since 5.14. */
+  readonly unstuffsEmptyPage: boolean;
   /** Direct writes do not update the time stamps beforehand: 6.x on. */
   readonly directKeepsTimes: boolean;
   /** write() knows RWF_NOAPPEND (6.9 on), RWF_ATOMIC and RWF_DONTCACHE (6.11, 6.14 on). */

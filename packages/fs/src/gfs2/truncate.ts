@@ -78,12 +78,13 @@ function* doShrink(task: UserTask, inode: Gfs2Inode, size: number): MaySleep<Sta
   inode.size = size;
   inode.markDirty();
   yield* truncatePagecache(task, inode.mapping, size);
-  if (!inode.isInline) inode.sb.disk.free(inode.disk, Math.ceil(size / PAGE_SIZE), Number.POSITIVE_INFINITY);
+  const { disk } = inode.sb;
+  const freed = inode.isInline ? 0 : disk.free(inode.disk, Math.ceil(size / PAGE_SIZE), Number.POSITIVE_INFINITY);
   if (size === 0) {
     inode.loadStuffed().fill(0);
     inode.disk.map.height = 0;
   }
-  return 0;
+  return freed;
 }
 
 /**
@@ -149,12 +150,13 @@ function* punchHole(task: UserTask, inode: Gfs2Inode, offset: number, length: nu
   }
   const first = Math.ceil(offset / PAGE_SIZE);
   const last = Math.floor(end / PAGE_SIZE);
-  if (last > first) unmapMappingPages(task, inode.mapping, first, last - first, false);
+  // A hole within the first page ends before it begins, and the unsigned difference is everything there is.
+  const unmapped = last === 0 ? Number.POSITIVE_INFINITY : last - first;
+  if (unmapped > 0) unmapMappingPages(task, inode.mapping, first, unmapped, false);
   yield* truncateInodePages(task, inode.mapping, offset, end);
   yield* fileUpdateTime(task, inode, true);
   inode.markDirty();
-  if (!inode.isInline && last > first) inode.sb.disk.free(inode.disk, first, last);
-  return 0;
+  return !inode.isInline && last > first ? inode.sb.disk.free(inode.disk, first, last) : 0;
 }
 
 /** Zero the parts of blocks at either side of the hole. */
