@@ -5,6 +5,7 @@
 
 import { ENOMEM, type Errno, err, PAGE_SIZE } from "@faultline/kernel";
 import type { MmStruct } from "./mm-struct.ts";
+import { forgetGuard } from "./unmapped-area.ts";
 import {
   backingOf,
   VM_DONTEXPAND,
@@ -27,6 +28,7 @@ export function insertVma(mm: MmStruct, vma: Vma): Vma {
   accountVma(mm, vma.flags, vma.end - vma.start);
   const prev = mm.vmas.prev(vma);
   const next = mm.vmas.find(vma.end);
+  forgetGuard(mm, vma, next);
   let merged = vma;
   if (prev !== null && prev.end === vma.start && canMerge(prev, vma, prev.flags, vma.flags)) {
     prev.end = vma.end;

@@ -91,12 +91,10 @@ function checkGapHint({ vmas, gapHint }: MmStruct, claim: Claim): void {
   let end = MMAP_BASE;
   for (const vma of [...vmas.values()].reverse()) {
     const gap = Math.min(end, MMAP_BASE) - Math.max(vma.end, gapHint.from);
-    claim(
-      gap > gapHint.largest,
-      `gap of ${gap} bytes above ${hex(vma.end)}, but none is said to exceed ${gapHint.largest}`,
-    );
+    const said = `none is said to exceed ${gapHint.largest}`;
+    claim(gap > gapHint.largest, `gap of ${gap} bytes above ${hex(vma.end)}, but ${said}`);
     end = vma.start - ((vma.flags & VM_GROWSDOWN) !== 0 ? STACK_GUARD_GAP : 0);
-    if (end <= gapHint.from) break;
+    if (vma.start <= gapHint.from) break;
   }
 }
 
@@ -182,11 +180,9 @@ function checkFrames(mem: PhysMem, counts: Counts, held: ReadonlyMap<number, num
       `frame ${frame} has ${has} references and is ${free.has(frame) ? "" : "not "}free`,
     );
     claim(held === null ? has < known : has !== known, `frame ${frame} has ${has} references, ${known} are known`);
-    const { [frame]: mapped } = mem.mapcount;
-    claim(
-      mapped !== counts.entries[frame],
-      `frame ${frame} has mapcount ${mapped}, ${counts.entries[frame]} entries show it`,
-    );
+    const mapped = mem.mapcount[frame];
+    const shown = counts.entries[frame];
+    claim(mapped !== shown, `frame ${frame} has mapcount ${mapped}, ${shown} entries show it`);
     claim(has === 0 && mem.flags[frame] !== 0, `free frame ${frame} has flags ${mem.flags[frame]}`);
   }
 }

@@ -98,9 +98,11 @@ function* probePages<Y>(
   if (size === 0) return uncopied(0);
   if (task.mm.revision.faultInChecksRange && !accessOk(address, size)) return uncopied(size);
   if (user.faults) task.world.lockdep?.mightFault(task);
-  const end = address + size;
-  for (let at = address; at < end; at = pageStart(at) + PAGE_SIZE) {
-    while (!tryProbeUser(task, at, direction)) if (!(yield* user.resolve(task))) return uncopied(end - at);
+  const toPageEnd = PAGE_SIZE - offsetInPage(address);
+  for (let done = 0; done < size; done = done === 0 ? toPageEnd : done + PAGE_SIZE) {
+    while (!tryProbeUser(task, address + done, direction)) {
+      if (!(yield* user.resolve(task))) return uncopied(size - done);
+    }
   }
   return uncopied(0);
 }
@@ -144,14 +146,15 @@ export function* faultInSafeWriteable(task: UserTask, address: number, size: num
 function* walkPages(task: UserTask, address: number, size: number, anyIsAll: boolean): MayFault<Uncopied> {
   const { mm } = task;
   if (size === 0) return uncopied(0);
-  const end = address + size;
-  let at = address;
+  const toPageEnd = PAGE_SIZE - offsetInPage(address);
+  let done = 0;
   if (!mmapReadLockNow(task, mm)) yield* downRead(task, mm.mmapLock);
   // A range that leaves the address space ends there at the latest: no area lies beyond.
-  while (at < end && (yield* fixupUserFault(task, at, FAULT_FLAG_WRITE)) === 0) at = pageStart(at) + PAGE_SIZE;
+  while (done < size && (yield* fixupUserFault(task, address + done, FAULT_FLAG_WRITE)) === 0) {
+    done = done === 0 ? toPageEnd : done + PAGE_SIZE;
+  }
   upRead(task, mm.mmapLock);
-  if (at >= end || (anyIsAll && at > address)) return uncopied(0);
-  return uncopied(end - at);
+  return uncopied(done >= size || (anyIsAll && done > 0) ? 0 : size - done);
 }
 
 /**

@@ -105,13 +105,13 @@ function mapLocked(task: UserTask, args: MmapArgs): number {
   // What is negative here is a huge number there.
   if (args.length < 0) return err(ENOMEM);
   const length = pageAlign(args.length);
-  if (pgoff < 0 || pgoff + length / PAGE_SIZE > MAX_KEY) return err(EOVERFLOW);
   if (mm.vmas.size > mm.limits.maxMapCount) return err(ENOMEM);
   const address = placeFor(mm, args.address, length, flags);
   if (address < 0) return address;
 
   const backing = args.backing ?? ANONYMOUS;
   const file = backing.ops !== null || backing.mapping !== null;
+  if (file && (pgoff < 0 || pgoff + length / PAGE_SIZE > MAX_KEY)) return err(EOVERFLOW);
   const vmFlags = areaFlags(mm, args, length, file);
   if (vmFlags < 0) return vmFlags;
   const replaced = (flags & MAP_FIXED) !== 0 ? mappedBytes(mm, address, address + length) : 0;

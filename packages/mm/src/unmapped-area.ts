@@ -53,7 +53,7 @@ export function getUnmappedArea(mm: MmStruct, length: number): number {
   let vma = mm.vmas.below(end);
   while (vma !== null && end - vma.end < length) {
     gapHint.largest = Math.max(gapHint.largest, end - vma.end);
-    end = Math.min(end, startGap(vma));
+    end = startGap(vma);
     vma = mm.vmas.prev(vma);
   }
   gapHint.from = end;
@@ -74,6 +74,11 @@ function bottomUp(mm: MmStruct, length: number): number {
 export function forgetGaps(mm: MmStruct, end: number): void {
   if (end <= mm.gapHint.from) return;
   mm.gapHint.from = Math.min(MMAP_BASE, mm.vmas.find(end)?.start ?? MMAP_BASE);
+}
+
+/** An area was entered below a stack, in the space that it keeps free: what is below is a gap now. Context: atomic. */
+export function forgetGuard(mm: MmStruct, vma: Vma, next: Vma | null): void {
+  if (next !== null && startGap(next) < vma.end) mm.gapHint.from = MMAP_BASE;
 }
 
 /** Where the space that an area keeps free below it begins. Linux: vm_start_gap() */
