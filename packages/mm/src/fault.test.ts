@@ -252,7 +252,7 @@ describe("mmap_lock", () => {
     rig.run(
       (function* () {
         yield* downRead(rig.task, other.mm.mmapLock);
-        yield* copyFromUser(rig.task, rig.buffer, AT, 1);
+        expect(yield* copyFromUser(rig.task, rig.buffer, AT, 1)).toBe(0);
         upRead(rig.task, other.mm.mmapLock);
       })(),
     );

@@ -211,7 +211,7 @@ describe("MADV_POPULATE_READ and _WRITE (recorded: 13-populate)", () => {
       expect(anonymous).toBe(AT + 2 * P);
       // Two file pages; the second is in the cache.
       rig.load(AT + P);
-      rig.run(doMadvise(rig.task, AT + P, P, MADV_DONTNEED));
+      expect(advise(rig, MADV_DONTNEED, AT + P, P)).toBe(0);
       const before = rig.faults();
       expect(advise(rig, MADV_POPULATE_READ)).toBe(0);
       expect(rig.faults().map((count, i) => count - before[i])).toEqual(faults);
@@ -253,7 +253,7 @@ describe("WILLNEED, COLD, PAGEOUT: what becomes of the page cache", () => {
     const { rig, file } = withFile(4 * P);
     for (const i of [0, 1, 2]) {
       rig.load(AT + i * P);
-      rig.run(doMadvise(rig.task, AT + i * P, P, MADV_DONTNEED));
+      expect(advise(rig, MADV_DONTNEED, AT + i * P, P)).toBe(0);
       rig.load(AT + i * P);
     }
     expect(advise(rig, MADV_COLD, AT, P)).toBe(0);
