@@ -1,19 +1,16 @@
 // A search that was put down, in a file.
 
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import type { SavedDivision, SearchOptions, Tally } from "@faultline/explore";
+import type { SearchOptions } from "@faultline/explore";
+import type { State } from "./conduct.ts";
 import type { Source } from "./source.ts";
 import { UsageError } from "./usage.ts";
 
-export interface Checkpoint {
+export interface Checkpoint extends State {
   readonly faultline: "checkpoint";
   readonly version: 1;
   readonly source: Source;
   readonly options: SearchOptions;
-  readonly division: SavedDivision;
-  readonly tally: Tally;
-  /** Time spent so far. */
-  readonly seconds: number;
 }
 
 /** Write to a new file first: an interrupted writer must not cost what was there. */

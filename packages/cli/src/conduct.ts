@@ -3,14 +3,13 @@
 
 import {
   addTallies,
-  Division,
+  cut,
   driverOptions,
+  type EventName,
   NOTHING,
+  type Order,
   openSearch,
-  type Part,
-  type Program,
-  partsOf,
-  type SavedDivision,
+  type SavedSearch,
   type SearchOptions,
   type Tally,
 } from "@faultline/explore";
@@ -18,6 +17,7 @@ import { type Crew, hire } from "./crew.ts";
 import type { Io } from "./io.ts";
 import { Progress } from "./progress.ts";
 import { programOf, type Source } from "./source.ts";
+import { UsageError } from "./usage.ts";
 
 export interface Plan {
   readonly source: Source;
@@ -28,10 +28,27 @@ export interface Plan {
   readonly executions: number;
   /** Part i of n, from 1; null for the whole. */
   readonly shard: { readonly i: number; readonly n: number } | null;
+  /** Events that a search is not to be cut at. */
+  readonly avoid: readonly EventName[];
   /** Where an earlier search was put down. */
-  readonly from: { readonly division: SavedDivision; readonly tally: Tally; readonly seconds: number } | null;
+  readonly from: State | null;
   /** Called now and then, and at the end when the search is unfinished; null when nobody wants it. */
-  readonly putDown: ((division: SavedDivision, tally: Tally, seconds: number) => void) | null;
+  readonly putDown: ((state: State) => void) | null;
+}
+
+/** How far a search is. */
+export interface State {
+  readonly parts: readonly PartState[];
+  readonly tally: Tally;
+  /** Time spent so far. */
+  readonly seconds: number;
+}
+
+interface PartState {
+  readonly orders: readonly Order[];
+  /** Where to go on; null before the beginning and after the end. */
+  readonly saved: SavedSearch | null;
+  readonly isDone: boolean;
 }
 
 export interface Conducted {
@@ -41,24 +58,17 @@ export interface Conducted {
   readonly seconds: number;
 }
 
-/** How long a worker works on its own. */
+/** How long a worker works without looking up. */
 const SLICE_SECONDS = 1;
 /** How often a search is put down while it goes on. */
 const CHECKPOINT_SECONDS = 30;
-/** Parts of a search for each shard: the more, the better they even out. */
-const PARTS_PER_SHARD = 16;
+/** Parts of a search for each worker and shard: the more, the better they even out. */
+const PARTS_EACH = 8;
 
 export async function conduct(plan: Plan, io: Io): Promise<Conducted> {
-  const { options, workers, shard, from, putDown } = plan;
-  const isReduced =
-    (options.mode ?? "all") !== "random" &&
-    options.mode !== "pct" &&
-    options.preemptions === undefined &&
-    options.delays === undefined &&
-    options.reduction !== false;
-  if (shard !== null) return conductParts(plan, shard, io);
-  if (isReduced && (workers > 1 || from !== null || putDown !== null)) return conductDivision(plan, io);
-  return conductAlone(plan, io);
+  const { workers, shard, from, putDown } = plan;
+  const isSimple = workers === 1 && shard === null && from === null && putDown === null;
+  return isSimple ? conductAlone(plan, io) : conductParts(plan, io);
 }
 
 /** In this thread, in one go. */
@@ -68,15 +78,15 @@ async function conductAlone({ source, options, seconds, executions }: Plan, io: 
   const search = openSearch(programOf(source), options);
   let more = true;
   let left = executions;
-  let lookUp = 0;
+  let lookUp = 0.1;
   while (more && left > 0 && !stop.isWanted && progress.seconds < seconds) {
     const stride = Math.min(left, STRIDE);
     more = search.advance(stride);
     left -= stride;
     if (progress.seconds < lookUp) continue;
-    lookUp = progress.seconds + 0.1;
     const { counts } = search.tally;
     progress.tell(counts.executions, counts.depth, search.progress);
+    lookUp = progress.seconds + 0.1;
     await breathe();
   }
   const spent = progress.seconds;
@@ -87,107 +97,111 @@ async function conductAlone({ source, options, seconds, executions }: Plan, io: 
 /** Executions between two looks at the clock. */
 const STRIDE = 64;
 
-/** Among several threads, or so that it can be put down and taken up again. */
-async function conductDivision(plan: Plan, io: Io): Promise<Conducted> {
-  const { source, options, seconds, executions, from, putDown, workers } = plan;
+/** Part by part: among several threads, for one of several machines, or so that it can be put down. */
+async function conductParts(plan: Plan, io: Io): Promise<Conducted> {
   const stop = new Stop(io);
   const progress = new Progress(io);
-  const program = programOf(source);
-  const division = new Division(program, driverOptions(options), from?.division ?? null);
-  const crew = hire(workers);
-  const earlier = from?.seconds ?? 0;
-  let tally = from?.tally ?? NOTHING;
-  let left = executions;
-  let nextCheckpoint = CHECKPOINT_SECONDS;
-  const running = new Set<Promise<void>>();
-  const isOver = (): boolean => stop.isWanted || left <= 0 || progress.seconds >= seconds;
+  const crew = hire(plan.workers);
+  let avoid = plan.avoid;
+  try {
+    for (let from = plan.from; ; from = null) {
+      const parts = from?.parts ?? cutParts(plan, avoid);
+      const round = new Round(plan, parts, from?.tally ?? NOTHING, from?.seconds ?? 0, progress);
+      await round.run(crew, stop);
+      if (round.changed.length === 0) return round.result;
+      avoid = [...avoid, ...round.changed];
+      if (plan.shard !== null) {
+        const names = avoid.map(({ pid, nth }) => `${pid}.${nth}`).join();
+        throw new UsageError(`the search cannot be cut like this; run every shard again with --avoid ${names}`);
+      }
+      // What was explored may be missing something: cut elsewhere and begin again.
+    }
+  } finally {
+    stop.forget();
+    await crew.dismiss();
+  }
+}
 
-  const start = (): boolean => {
-    const job = division.take();
-    if (job === null) return false;
-    const slice = {
+function cutParts({ source, options, workers, shard }: Plan, avoid: readonly EventName[]): PartState[] {
+  const each = workers === 1 && shard === null ? 1 : PARTS_EACH;
+  const all = cut(programOf(source), workers * (shard?.n ?? 1) * each, driverOptions(options), avoid);
+  return all
+    .filter((_, number) => shard === null || number % shard.n === shard.i - 1)
+    .map((orders) => ({ orders, saved: null, isDone: false }));
+}
+
+/** One attempt at all parts. */
+class Round {
+  changed: readonly EventName[] = [];
+  readonly #plan: Plan;
+  readonly #parts: PartState[];
+  readonly #progress: Progress;
+  readonly #earlier: number;
+  readonly #shares: number[];
+  #tally: Tally;
+  #left: number;
+  #nextCheckpoint = CHECKPOINT_SECONDS;
+
+  constructor(plan: Plan, parts: readonly PartState[], tally: Tally, earlier: number, progress: Progress) {
+    this.#plan = plan;
+    this.#parts = [...parts];
+    this.#shares = parts.map(({ isDone }) => (isDone ? 1 : 0));
+    this.#tally = tally;
+    this.#earlier = earlier;
+    this.#progress = progress;
+    this.#left = plan.executions;
+  }
+
+  get result(): Conducted {
+    const complete = this.#parts.every(({ isDone }) => isDone);
+    return { tally: this.#tally, complete, promise: null, seconds: this.#earlier + this.#progress.seconds };
+  }
+
+  async run(crew: Crew, stop: Stop): Promise<void> {
+    const waiting = [...this.#parts.keys()].filter((i) => !this.#parts[i].isDone);
+    const isOver = (): boolean =>
+      stop.isWanted || this.#left <= 0 || this.#progress.seconds >= this.#plan.seconds || this.changed.length > 0;
+    const helper = async (): Promise<void> => {
+      for (let i = waiting.shift(); i !== undefined && !isOver(); i = waiting.shift()) {
+        await this.#slice(i, crew);
+        if (!this.#parts[i].isDone) waiting.unshift(i);
+        this.#putDownIfTime();
+      }
+    };
+    await Promise.all(Array.from({ length: crew.size }, helper));
+    if (!this.result.complete && this.changed.length === 0) this.#plan.putDown?.(this.#state);
+  }
+
+  async #slice(i: number, crew: Crew): Promise<void> {
+    const { source, options, seconds } = this.#plan;
+    const { orders, saved } = this.#parts[i];
+    const result = await crew.run({
       source,
       options,
-      saved: job.saved,
-      part: null,
-      seconds: Math.min(SLICE_SECONDS, Math.max(seconds - progress.seconds, 0.01)),
-      executions: Math.ceil(left / crew.size),
-    };
-    const done = crew.run(slice).then((result) => {
-      running.delete(done);
-      tally = addTallies(tally, result.tally);
-      left -= result.tally.counts.executions;
-      division.give(job.id, result, running.size < crew.size - 1);
+      orders,
+      saved,
+      seconds: Math.min(SLICE_SECONDS, Math.max(seconds - this.#progress.seconds, 0.01)),
+      executions: Math.ceil(this.#left / crew.size),
     });
-    running.add(done);
-    return true;
-  };
-
-  try {
-    while (!division.isFinished) {
-      while (!isOver() && running.size < crew.size && start()) {
-        // Give everybody something to do.
-      }
-      if (running.size === 0) break;
-      await Promise.race(running);
-      progress.tell(tally.counts.executions, tally.counts.depth, null);
-      if (putDown !== null && progress.seconds >= nextCheckpoint) {
-        await Promise.all(running);
-        putDown(division.save(), tally, earlier + progress.seconds);
-        nextCheckpoint = progress.seconds + CHECKPOINT_SECONDS;
-      }
-    }
-    await Promise.all(running);
-  } finally {
-    stop.forget();
-    await crew.dismiss();
+    if (result.changed.length > 0) this.changed = result.changed;
+    this.#parts[i] = { orders, saved: result.saved, isDone: result.saved === null };
+    this.#tally = addTallies(this.#tally, result.tally);
+    this.#left -= result.tally.counts.executions;
+    this.#shares[i] = result.progress;
+    const { counts } = this.#tally;
+    const done = this.#shares.reduce((sum, share) => sum + share, 0) / this.#shares.length;
+    this.#progress.tell(counts.executions, counts.depth, done);
   }
-  const spent = earlier + progress.seconds;
-  const counts = { ...tally.counts, surprises: tally.counts.surprises + division.surprises };
-  if (!division.isFinished) putDown?.(division.save(), tally, spent);
-  return { tally: { ...tally, counts }, complete: division.isFinished, promise: null, seconds: spent };
-}
 
-/** One of several machines that share a search without talking to each other. */
-async function conductParts(plan: Plan, shard: { readonly i: number; readonly n: number }, io: Io): Promise<Conducted> {
-  const { source, options, seconds, executions } = plan;
-  const stop = new Stop(io);
-  const progress = new Progress(io);
-  const parts = shardParts(programOf(source), options, shard);
-  const crew: Crew = hire(plan.workers);
-  let tally = NOTHING;
-  let left = executions;
-  let complete = true;
-  const explorePart = async (part: Part): Promise<void> => {
-    const slice = { source, options, saved: null, part, seconds: seconds - progress.seconds, executions: left };
-    const result = await crew.run(slice);
-    tally = addTallies(tally, result.tally);
-    left -= result.tally.counts.executions;
-    if (result.saved !== null) complete = false;
-    progress.tell(tally.counts.executions, tally.counts.depth, 1 - parts.length / total);
-  };
-  const total = parts.length;
-  const helper = async (): Promise<void> => {
-    for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
-      if (stop.isWanted || left <= 0 || progress.seconds >= seconds) complete = false;
-      else await explorePart(part);
-    }
-  };
-  try {
-    await Promise.all(Array.from({ length: crew.size }, helper));
-  } finally {
-    stop.forget();
-    await crew.dismiss();
+  #putDownIfTime(): void {
+    if (this.#progress.seconds < this.#nextCheckpoint) return;
+    this.#plan.putDown?.(this.#state);
+    this.#nextCheckpoint = this.#progress.seconds + CHECKPOINT_SECONDS;
   }
-  return { tally, complete, promise: null, seconds: progress.seconds };
-}
 
-function shardParts(
-  program: Program,
-  options: SearchOptions,
-  { i, n }: { readonly i: number; readonly n: number },
-): Part[] {
-  return partsOf(program, n * PARTS_PER_SHARD, driverOptions(options)).filter((_, number) => number % n === i - 1);
+  get #state(): State {
+    return { parts: this.#parts, tally: this.#tally, seconds: this.#earlier + this.#progress.seconds };
+  }
 }
 
 /** Does the user want it to end? */

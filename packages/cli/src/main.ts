@@ -73,5 +73,6 @@ function overview(): string {
 
 async function help({ definition }: Command, io: Io): Promise<string> {
   const text = `${await renderUsage(definition, { meta: { name: "faultline" } })}\n`;
-  return io.isTerminal ? text : stripVTControlCharacters(text);
+  const plain = io.isTerminal ? text : stripVTControlCharacters(text);
+  return plain.replace(/ +$/gm, "");
 }

@@ -26,7 +26,7 @@ export function readArgs<T extends ArgsDef>(
   const positionals = Object.entries(definitions).filter(([, { type }]) => type === "positional");
   let given: ReturnType<typeof parseStrictly>;
   try {
-    given = parseStrictly({ args: [...rawArgs], options, allowPositionals: true, strict: true });
+    given = parseStrictly({ args: [...rawArgs], options, allowPositionals: true, allowNegative: true, strict: true });
   } catch (error) {
     throw new UsageError(`${reason(error, rawArgs)}; ${help}`);
   }

@@ -52,21 +52,21 @@ export class Driver implements Chooser, AccessLog {
   world!: World;
   running!: Running;
   /** By pid; also those that are dead. A number may have no task yet. */
-  readonly tasks: (Task | undefined)[] = [];
+  readonly tasks: (Task | undefined)[] = [undefined];
   /** Pid -> 1 when the task can go on. */
-  readonly able: number[] = [];
+  readonly able: number[] = [0];
   /** Whose steps were run, in order, CLOCK for a timer; since the caller last emptied it. */
-  readonly steps: number[] = [];
+  steps: number[] = [];
 
-  /** What the latest event did. Overwritten by the next. */
-  readonly accesses: number[] = [];
-  readonly points: Point[] = [];
-  readonly spawned: number[] = [];
+  /** What the latest event did; the next one gets new lists. */
+  accesses: number[] = [];
+  points: Point[] = [];
+  spawned: number[] = [];
   /** Tasks that it let go on, other than by releasing a lock. */
-  readonly woken: number[] = [];
+  woken: number[] = [];
   crash: Crash | null = null;
   /** Bugs and livelocks of this execution. */
-  readonly crashes: Crash[] = [];
+  crashes: Crash[] = [];
 
   readonly #options: WorldOptions;
   readonly #maxSteps: number;
@@ -80,9 +80,10 @@ export class Driver implements Chooser, AccessLog {
     this.#maxSteps = options.maxSteps ?? 20_000_000;
     // Budgets are the explorer's business: to the world each choice may turn out any way at any time.
     const names = Object.keys(program.environment ?? {});
+    const boundless = Object.fromEntries(names.map((name) => [name, Number.POSITIVE_INFINITY]));
     this.#options = {
       chooser: this,
-      environment: Object.fromEntries(names.map((name) => [name, Number.POSITIVE_INFINITY])),
+      ...(names.length > 0 ? { environment: boundless } : {}),
       lockdep: options.lockdep ?? false,
     };
   }
@@ -90,10 +91,11 @@ export class Driver implements Chooser, AccessLog {
   /** Start the program in a new world. */
   begin(): void {
     this.world = new World(this.#options);
-    this.tasks.length = 1;
-    this.able.length = 1;
-    this.steps.length = 0;
-    this.crashes.length = 0;
+    this.tasks.fill(undefined);
+    this.able.fill(0);
+    if (this.steps.length > 0) this.steps = [];
+    if (this.crashes.length > 0) this.crashes = [];
+    if (this.spawned.length > 0) this.spawned = [];
     this.running = this.program.start(this.world);
     this.#meet();
   }
@@ -192,10 +194,10 @@ export class Driver implements Chooser, AccessLog {
   #open(choices: readonly number[]): void {
     this.#choices = choices;
     this.#chosen = 0;
-    this.accesses.length = 0;
-    this.points.length = 0;
-    this.spawned.length = 0;
-    this.woken.length = 0;
+    this.accesses = [];
+    if (this.points.length > 0) this.points = [];
+    if (this.spawned.length > 0) this.spawned = [];
+    if (this.woken.length > 0) this.woken = [];
     this.crash = null;
   }
 

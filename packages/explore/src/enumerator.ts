@@ -17,6 +17,8 @@ export interface EnumeratorOptions extends DriverOptions {
   readonly preemptions?: number;
   /** Delays in one execution, at most. */
   readonly delays?: number;
+  /** Enter points again that were reached before: to see that not doing so loses nothing. */
+  readonly forgets?: boolean;
 }
 
 /** What could be done at one point: run this task, with these choices of the environment. */
@@ -41,20 +43,20 @@ export class Enumerator {
   fingerprint = 0;
   readonly #bound: number;
   readonly #delays: boolean;
-  readonly #bounded: boolean;
+  readonly #remembers: boolean;
   readonly #budgets: Budgets;
   /** By event: the choices that the environment made. */
   readonly points: (readonly Point[])[] = [];
   /** By depth: what is left to try; the first one is being tried. */
   readonly #stack: Alternative[][] = [];
-  /** Fingerprint of a beginning -> task that ran last -> least spent. */
-  readonly #reached = new Map<number, Map<number, number>>();
+  /** Fingerprint of a beginning -> task that ran last and tasks that can go on -> least spent. */
+  readonly #reached = new Map<number, Map<string, number>>();
 
   constructor(program: Program, options: EnumeratorOptions = {}) {
     this.driver = new Driver(program, options);
     this.#budgets = { environment: program.environment ?? {}, ...options };
     this.#delays = options.delays !== undefined;
-    this.#bounded = this.#delays || options.preemptions !== undefined;
+    this.#remembers = (this.#delays || options.preemptions !== undefined) && options.forgets !== true;
     this.#bound = options.delays ?? options.preemptions ?? Number.POSITIVE_INFINITY;
   }
 
@@ -114,7 +116,7 @@ export class Enumerator {
       this.#append(print, last);
       if (isNew) this.#vary(stack[depth], alternative);
       depth++;
-      if (this.#bounded && isNew && this.#wasReached(print.value, last, spent)) return this.#end(print, "known");
+      if (this.#remembers && isNew && this.#wasReached(print.value, last, spent)) return this.#end(print, "known");
     }
   }
 
@@ -127,7 +129,7 @@ export class Enumerator {
   #append(print: Fingerprint, pid: number): void {
     const { accesses, points } = this.driver;
     const choices = points.length === 0 ? NONE : trimmed(points.map(({ picked }) => picked));
-    const step: Step = { pid, accesses: accesses.slice(), choices, settled: ALL, asked: points.length > 0 };
+    const step: Step = { pid, accesses: accesses.slice(), choices, settled: ALL };
     this.points.push(points.slice());
     this.steps.push(step);
     print.add(step);
@@ -185,9 +187,11 @@ export class Enumerator {
       byTask = new Map();
       this.#reached.set(print, byTask);
     }
-    const least = byTask.get(last);
+    // Tasks that found out that they have to wait cannot go on; before they did, they could.
+    const tasks = `${last}: ${this.driver.able.join("")}`;
+    const least = byTask.get(tasks);
     if (least !== undefined && least <= spent) return true;
-    byTask.set(last, spent);
+    byTask.set(tasks, spent);
     return false;
   }
 }

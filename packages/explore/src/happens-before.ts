@@ -75,7 +75,8 @@ export class HappensBefore {
       const accesses = this.#accesses[e];
       for (let i = accesses.length - 2; i >= 0; i -= 2) {
         const history = this.#history(accesses[i]);
-        history.length -= 2;
+        history.pop();
+        history.pop();
       }
       this.#latest[this.#pids[e]] = this.#previous[e];
     }
@@ -86,10 +87,12 @@ export class HappensBefore {
    * Add an event; its races are in `races` afterwards.
    *
    * `waker`: the event that let the task go on, when it was asleep; -1 otherwise.
+   * `before`: an event that it had to wait for; -1 for none.
    */
-  add(pid: number, accesses: Accesses, waker: number): void {
+  add(pid: number, accesses: Accesses, waker: number, before: number): void {
     const e = this.#begin(pid, waker);
-    this.races.length = 0;
+    if (before >= 0) this.#join(e, before);
+    clear(this.races);
     if (waker >= 0) this.#waited(e, accesses);
     for (let i = 0; i < accesses.length; i += 2) {
       const deed = accesses[i + 1];
@@ -116,7 +119,7 @@ export class HappensBefore {
   /** The races, in `races`, of an event that would come now if its task were not kept out of a lock. */
   foresee(pid: number, lock: number): void {
     const e = this.#begin(pid, -1);
-    this.races.length = 0;
+    clear(this.races);
     this.#order(e, TAKE, this.#history(lock), 0, true);
   }
 
@@ -229,4 +232,9 @@ export class HappensBefore {
     this.#clocks = wider;
     this.#width = width;
   }
+}
+
+/** Empty a list but keep its memory, which setting its length would not. */
+export function clear(list: unknown[]): void {
+  while (list.length > 0) list.pop();
 }

@@ -7,21 +7,19 @@
  *   driver.ts     one execution, event by event  happens-before.ts       vector clocks, races
  *   explorer.ts   the search                     path.ts wakeup-tree.ts  what it knows at each point
  *   enumerator.ts without reduction, or bounded  sampler.ts              at random
- *   division.ts   several workers                parts.ts saved.ts       several machines, later
+ *   cut.ts        several workers or machines   saved.ts                put down and taken up again
  *   finding.ts    what is wrong                  replay.ts shrink.ts narrative.ts no-return.ts  told
  *   certificate.ts nothing is wrong              verify.ts rerun.ts      checked by other means
  */
 
 export { Cell } from "./cell.ts";
 export { type Bounds, type Certificate, certify, type FoundMutant } from "./certificate.ts";
-export { Division, type Job, type Outcome, type SavedDivision } from "./division.ts";
+export { cut, type EventName, type Order } from "./cut.ts";
 export { type ExploreOptions, explore } from "./explore.ts";
 export type { Counts, Part } from "./explorer.ts";
 export type { Event, FindingKind, Sighting } from "./finding.ts";
 export type { Injection } from "./injections.ts";
 export type { ClassEdge, LockVerdict } from "./lock-order.ts";
-export { partsOf } from "./parts.ts";
-export type { Escape } from "./path.ts";
 export type { Program, Running } from "./program.ts";
 export { CATALOGUE, type CatalogueEntry } from "./programs/catalogue.ts";
 export { reportLines } from "./report.ts";

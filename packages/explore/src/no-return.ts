@@ -58,7 +58,7 @@ function goodEnding(program: Program, prefix: readonly Event[], options: DriverO
       first = next === undefined ? { pid: 0, choices: NONE } : { pid: next.pid, choices: next.choices };
     },
     options,
-    { prefix, barred: [] },
+    { prefix },
   );
   for (let i = 0; i < PATIENCE; i++) {
     const more = explorer.run(1);

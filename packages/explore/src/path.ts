@@ -2,18 +2,13 @@
 // was explored from there, what sleeps, what is still to be explored, and what could be reversed.
 
 import { conflict, TAKE } from "./access.ts";
+import type { EventName, Order } from "./cut.ts";
 import type { Driver, Point } from "./driver.ts";
-import { crashFault, type Event, type Fault } from "./finding.ts";
-import { CLOCK, HappensBefore } from "./happens-before.ts";
+import { crashFault, type Fault } from "./finding.ts";
+import { CLOCK, clear, HappensBefore } from "./happens-before.ts";
 import type { Budgets } from "./program.ts";
 import { ALL, foreseen, isSameStep, NONE, type Step, trimmed, weakInitial } from "./step.ts";
 import { type Branch, insert } from "./wakeup-tree.ts";
-
-/** An execution to be explored from the point before event `at`, which somebody else has in hand. */
-export interface Escape {
-  readonly at: number;
-  readonly sequence: readonly Step[];
-}
 
 /** `last` could come before event `first` and all that depends on it. */
 interface Reversal {
@@ -44,37 +39,31 @@ export class Path {
   // By event number: the search, at the point before the event.
   /** What was explored from there, the event itself included, or is known to repeat what was. */
   readonly done: Step[][] = [[]];
-  /** What somebody else explores: not to be entered, but no reason to leave anything else out. */
-  readonly barred: Step[][] = [[]];
   /** What is still to be explored. */
   readonly pending: Branch[][] = [[]];
   /** How many branches were entered. */
   readonly entered: number[] = [0];
-  /** Is everything that any task could do next to be explored, whether or not there is a reason to? */
-  readonly wide: boolean[] = [false];
-  /** Tasks whose next step is barred but was looked at. */
-  readonly probed: number[][] = [[]];
 
-  /** Points before this event are not ours to explore. */
-  root = 0;
-  /** What is to be explored from points that are not ours; null when that is known to be taken care of. */
-  escapes: Escape[] | null = null;
-
+  /** Points before this event are not to be explored. */
+  readonly root: number;
+  readonly #orders: readonly Order[];
   readonly #reversals: Reversal[][] = [];
   readonly #budgets: Budgets;
   /** Pid -> the event that let it go on, other than by releasing a lock. */
   readonly #wakers: number[] = [];
   readonly #scratch: Step[] = [];
-  readonly #escaped = new Set<string>();
 
-  constructor(budgets: Budgets) {
+  constructor(budgets: Budgets, root: number, orders: readonly Order[]) {
     this.#budgets = budgets;
+    this.root = root;
+    this.#orders = orders;
   }
 
   /** Drop events from number `length` on. */
   truncate(length: number): void {
-    this.steps.length = length;
+    while (this.steps.length > length) this.steps.pop();
     this.order.truncate(length);
+    if (this.#wakers.length === 0) return;
     this.#wakers.length = 0;
     for (let e = 0; e < length; e++) for (const pid of this.woken[e]) this.#wakers[pid] = e;
   }
@@ -82,14 +71,19 @@ export class Path {
   /** Add what the driver's latest event did. `pending`: what is to be explored after it. */
   append(driver: Driver, pid: number, pending: Branch[]): void {
     const e = this.steps.length;
-    const points = driver.points.length === 0 ? null : driver.points.slice();
+    const points = driver.points.length === 0 ? null : driver.points;
     const choices = points === null ? NONE : trimmed(points.map(({ picked }) => picked));
-    const step: Step = { pid, accesses: driver.accesses.slice(), choices, settled: ALL, asked: points !== null };
-    this.runs[e] = driver.steps.length === 1 ? null : driver.steps.slice();
-    driver.steps.length = 0;
+    const step: Step = { pid, accesses: driver.accesses, choices, settled: ALL };
+    if (driver.steps.length === 1) {
+      driver.steps.pop();
+      this.runs[e] = null;
+    } else {
+      this.runs[e] = driver.steps;
+      driver.steps = [];
+    }
     this.points[e] = points;
-    this.woken[e] = driver.woken.length === 0 ? NOBODY : driver.woken.slice();
-    this.spawned[e] = driver.spawned.length === 0 ? NOBODY : driver.spawned.slice();
+    this.woken[e] = driver.woken.length === 0 ? NOBODY : driver.woken;
+    this.spawned[e] = driver.spawned.length === 0 ? NOBODY : driver.spawned;
     this.crashes[e] = driver.crash === null ? null : crashFault(driver.crash);
     this.admit(step, pending);
   }
@@ -103,47 +97,56 @@ export class Path {
       order.tick();
     } else {
       const waker = this.#wakers[pid] ?? -1;
-      order.add(pid, accesses, waker > order.latest(pid) ? waker : -1);
+      order.add(pid, accesses, waker > order.latest(pid) ? waker : -1, this.#heldUntil(pid));
     }
     for (const woken of this.woken[e]) this.#wakers[woken] = e;
     for (const spawned of this.spawned[e]) order.spawned(spawned, e);
     steps.push(step);
     this.#noteReversals(e);
-    this.done[e].push(step);
+    const done = this.done[e];
+    done.push(step);
     this.entered[e]++;
-    this.done[e + 1] = asleepAfter(step, this.done[e], this.done[e + 1]);
-    this.barred[e + 1] = asleepAfter(step, this.barred[e], this.barred[e + 1]);
+    if (this.done[e + 1] === undefined) this.done[e + 1] = [];
+    const asleep = this.done[e + 1];
+    clear(asleep);
+    for (const other of done) {
+      if (other.pid !== pid && !conflict(other.accesses, accesses)) asleep.push(other);
+    }
     this.pending[e + 1] = pending;
     this.entered[e + 1] = 0;
-    this.wide[e + 1] = false;
-    this.probed[e + 1] = [];
   }
 
-  /** Was this step explored from the last point? */
-  isDone(step: Event): boolean {
-    return includes(this.done[this.steps.length], step);
+  /** Was the step that a task would make, when nothing special happens, explored from the last point? */
+  isDone(pid: number): boolean {
+    for (const step of this.done[this.steps.length]) if (step.pid === pid && step.choices.length === 0) return true;
+    return false;
   }
 
-  /** Take back the last event, which was only a look at what is barred; look at the next one later. */
-  takeBack(): void {
-    const e = this.steps.length - 1;
-    this.done[e].pop();
-    this.probed[e].push(this.steps[e].pid);
-    this.wide[e] = true;
-    this.truncate(e);
+  /** Explore also what begins with this step from the point before event e. */
+  add(e: number, step: Step): void {
+    const isKnown = (done: Step): boolean => done !== this.steps[e] && isSameStep(done, step);
+    if (this.done[e].some(isKnown)) return;
+    this.#scratch[0] = step;
+    insert(this.pending[e], this.#scratch, 1);
   }
 
-  /** A task that was asked something in the step that is barred now; 0 when there is none left to look at. */
-  toProbe(able: readonly number[]): number {
-    const e = this.steps.length;
-    const isNext = ({ pid, choices, asked }: Step): boolean =>
-      asked && choices.length === 0 && able[pid] === 1 && !this.probed[e].includes(pid);
-    return this.barred[e].find(isNext)?.pid ?? 0;
+  /** Must the next event of a task wait for another one, for this part of the search? */
+  isHeld(pid: number): boolean {
+    if (this.#orders.length === 0) return false;
+    const nth = this.#count(pid) + 1;
+    return this.#orders.some(({ first, second }) => second.pid === pid && second.nth === nth && !this.happened(first));
   }
 
-  /** Is it left to somebody else to explore this step? */
-  isBarred(step: Event): boolean {
-    return includes(this.barred[this.steps.length], step);
+  happened({ pid, nth }: EventName): boolean {
+    return this.#count(pid) >= nth;
+  }
+
+  /** Pairs of events that race. */
+  get races(): { readonly first: number; readonly second: number }[] {
+    return this.#reversals
+      .slice(0, this.steps.length)
+      .flatMap((reversals, second) => reversals.map(({ first }) => ({ first, second })))
+      .filter(({ first, second }) => first !== second);
   }
 
   /**
@@ -151,11 +154,11 @@ export class Path {
    * down what is to be explored because of them.
    */
   reverse(fresh: number): void {
-    const ours = this.escapes === null ? this.root : 0;
-    for (let e = ours; e < this.steps.length; e++) {
+    const { length } = this.steps;
+    for (let e = this.root; e < length; e++) {
       for (const reversal of this.#reversals[e]) {
         const { first, last, choice, witness } = reversal;
-        if (first < ours) continue;
+        if (first < this.root) continue;
         if (e < fresh && witness !== null && this.#holds(witness, first, fresh)) continue;
         if (choice !== null && !this.#affords(choice, last.settled - 1, first)) continue;
         reversal.witness = this.#consider(first, last);
@@ -168,21 +171,39 @@ export class Path {
     const { races } = this.order;
     this.order.foresee(pid, lock);
     for (let i = 0; i < races.length; i += 2) {
-      if (races[i] >= this.root || this.escapes !== null) this.#consider(races[i], foreseen(pid, [lock, TAKE]));
+      if (races[i] >= this.root) this.#consider(races[i], foreseen(pid, [lock, TAKE]));
     }
   }
 
+  /** How many events a task has had. */
+  #count(pid: number): number {
+    const latest = this.order.latest(pid);
+    return latest < 0 ? 0 : this.order.ordinal(latest);
+  }
+
+  /** The event that the next event of a task had to wait for; -1 for none. */
+  #heldUntil(pid: number): number {
+    if (this.#orders.length === 0) return -1;
+    const nth = this.#count(pid) + 1;
+    const awaited = this.#orders.filter(({ second }) => second.pid === pid && second.nth === nth);
+    return Math.max(-1, ...awaited.map(({ first }) => this.steps.findIndex((_, e) => this.#isNamed(e, first))));
+  }
+
+  #isNamed(e: number, { pid, nth }: EventName): boolean {
+    return this.steps[e].pid === pid && this.order.ordinal(e) === nth;
+  }
+
   #noteReversals(e: number): void {
-    this.#reversals[e] ??= [];
+    if (this.#reversals[e] === undefined) this.#reversals[e] = [];
     const reversals = this.#reversals[e];
+    clear(reversals);
+    if (this.steps[e].pid === CLOCK) return;
     const { races } = this.order;
-    const step = this.steps[e];
-    reversals.length = 0;
-    if (step.pid === CLOCK) return;
     for (let i = 0; i < races.length; i += 2) {
       reversals.push({ first: races[i], last: this.#upTo(e, races[i + 1]), choice: null, witness: null });
     }
-    if (this.points[e] !== null) this.#vary(e, this.points[e], reversals);
+    const points = this.points[e];
+    if (points !== null) this.#vary(e, points, reversals);
   }
 
   /** An event as far as it is sure to go the same way when it comes before the one that it races with. */
@@ -210,7 +231,8 @@ export class Path {
   /** Can an execution that reverses something still begin with `witness`, given what is new in this one? */
   #holds(witness: Step, first: number, fresh: number): boolean {
     const { steps, order } = this;
-    for (let e = fresh; e < steps.length; e++) {
+    const { length } = steps;
+    for (let e = fresh; e < length; e++) {
       const step = steps[e];
       if (order.ordered(first, e)) continue;
       if (step.pid === witness.pid || conflict(step.accesses, witness.accesses)) return false;
@@ -226,29 +248,17 @@ export class Path {
   #consider(first: number, last: Step): Step | null {
     const { steps, order } = this;
     const sequence = this.#scratch;
+    const events = steps.length;
     let length = 0;
-    for (let e = first + 1; e < steps.length; e++) {
+    for (let e = first + 1; e < events; e++) {
       if (!order.ordered(first, e)) sequence[length++] = steps[e];
     }
     sequence[length++] = last;
-    for (const barred of this.barred[first]) {
-      length = without(barred, sequence, length);
-      if (length === 0) return null;
-    }
     for (const step of this.done[first]) {
-      if (step !== steps[first] && weakInitial(step, sequence, length) >= 0) return step;
+      if (step !== steps[first] && weakInitial(step, sequence, 0, length) >= 0) return step;
     }
-    if (first >= this.root) insert(this.pending[first], sequence, length);
-    else if (this.escapes !== null) this.#let(first, sequence.slice(0, length), this.escapes);
+    insert(this.pending[first], sequence, length);
     return null;
-  }
-
-  /** Let go of what is to be explored from somebody else's point, once. */
-  #let(at: number, sequence: readonly Step[], escapes: Escape[]): void {
-    const key = `${at}: ${sequence.map(({ pid, choices }) => `${pid} ${choices}`).join(", ")}`;
-    if (this.#escaped.has(key)) return;
-    this.#escaped.add(key);
-    escapes.push({ at, sequence });
   }
 
   /** May choice i of event `changed` turn out other than 0, given what else stays in that execution? */
@@ -268,36 +278,4 @@ export class Path {
     const { environment, failures: most = Number.POSITIVE_INFINITY } = this.#budgets;
     return spent < (environment[choice] ?? 0) && failures < most;
   }
-}
-
-function includes(steps: readonly Step[], step: Event): boolean {
-  for (const each of steps) if (isSameStep(each, step)) return true;
-  return false;
-}
-
-/** Which of these steps still sleep after `step`, written over `asleep` when that is there. */
-function asleepAfter(step: Step, steps: readonly Step[], asleep: Step[] = []): Step[] {
-  asleep.length = 0;
-  for (const other of steps) {
-    if (other.pid !== step.pid && !conflict(other.accesses, step.accesses)) asleep.push(other);
-  }
-  return asleep;
-}
-
-/**
- * Leave out of a sequence a step that somebody else begins with, and what depends on it.
- *
- * Returns: how long the sequence is now; 0 when its last step would go.
- */
-export function without(barred: Step, sequence: Step[], length: number): number {
-  const position = weakInitial(barred, sequence, length);
-  if (position < 0 || position === length) return length;
-  const gone = [sequence[position]];
-  let kept = position;
-  for (let i = position + 1; i < length; i++) {
-    const step = sequence[i];
-    if (gone.some((other) => other.pid === step.pid || conflict(other.accesses, step.accesses))) gone.push(step);
-    else sequence[kept++] = step;
-  }
-  return gone[gone.length - 1] === sequence[length - 1] || kept === 0 ? 0 : kept;
 }

@@ -1,12 +1,12 @@
 // One search of a program, whatever the method: open it, advance it for as long as there is patience, look at
 // its tally at any time.
 
+import type { EventName } from "./cut.ts";
 import type { DriverOptions } from "./driver.ts";
 import { Enumerator } from "./enumerator.ts";
 import { Explorer, type Part } from "./explorer.ts";
 import { crashFault, endingFault, type Fault, Ledger } from "./finding.ts";
 import { Injections } from "./injections.ts";
-import type { Escape } from "./path.ts";
 import type { Program } from "./program.ts";
 import { Sampler } from "./sampler.ts";
 import { restore, type SavedSearch, save } from "./saved.ts";
@@ -75,16 +75,15 @@ export class ReducedSearch implements Search {
   /** Begin where another search of the same program was put down. */
   takeUp(saved: SavedSearch): void {
     restore(this.#explorer, saved);
-    if (saved.root > 0) this.#explorer.path.escapes = [];
   }
 
   putDown(): SavedSearch {
     return save(this.#explorer);
   }
 
-  /** What is to be explored, but not here. */
-  get escapes(): readonly Escape[] {
-    return this.#explorer.path.escapes ?? [];
+  /** Events that this part is cut at and that changed their ways: then the cut is void, and so is what was found. */
+  get changed(): readonly EventName[] {
+    return this.#explorer.changed;
   }
 
   advance(executions: number): boolean {

@@ -14,8 +14,6 @@ export interface Step {
    * a step is sure.
    */
   readonly settled: number;
-  /** Was the environment asked anything? */
-  readonly asked: boolean;
 }
 
 /** A number that no number of choices reaches. */
@@ -26,12 +24,12 @@ export const NONE: readonly number[] = [];
 
 /** A step that was never executed, up to the access that somebody wants to see earlier. */
 export function foreseen(pid: number, accesses: Accesses, choices: readonly number[] = NONE, settled = 0): Step {
-  return { pid, accesses, choices: trimmed(choices), settled, asked: settled > 0 };
+  return { pid, accesses, choices: trimmed(choices), settled };
 }
 
 /** Whatever the task does next. */
 export function unforeseen(pid: number, choices: readonly number[] = NONE): Step {
-  return { pid, accesses: [], choices, settled: -1, asked: false };
+  return { pid, accesses: [], choices, settled: -1 };
 }
 
 export function trimmed(choices: readonly number[]): readonly number[] {
@@ -56,13 +54,14 @@ export function sameChoices(a: Step, b: Step): boolean {
 }
 
 /**
- * Can `step` come first in a sequence that is equivalent to some continuation of `sequence`? (A weak initial.)
+ * Can `step` come first in a sequence that is equivalent to some continuation of this part of `sequence`?
+ * (A weak initial.)
  *
  * Returns: its position in the sequence, `length` when it is not in it but commutes with all of it, or -1.
  */
-export function weakInitial(step: Step, sequence: readonly Step[], length: number): number {
+export function weakInitial(step: Step, sequence: readonly Step[], from: number, length: number): number {
   const { pid, accesses } = step;
-  for (let i = 0; i < length; i++) {
+  for (let i = from; i < length; i++) {
     const other = sequence[i];
     if (other.pid === pid) return sameChoices(step, other) ? i : -1;
     if (conflict(accesses, other.accesses)) return -1;

@@ -20,7 +20,7 @@ export interface Tally {
 }
 
 export const NOTHING: Tally = {
-  counts: { executions: 0, blocked: 0, barred: 0, deadlocks: 0, surprises: 0, depth: 0 },
+  counts: { executions: 0, blocked: 0, foreign: 0, deadlocks: 0, surprises: 0, depth: 0 },
   sightings: [],
   injections: [],
   edges: [],
@@ -36,7 +36,7 @@ export function addTallies(a: Tally, b: Tally): Tally {
     counts: {
       executions: a.counts.executions + b.counts.executions,
       blocked: a.counts.blocked + b.counts.blocked,
-      barred: a.counts.barred + b.counts.barred,
+      foreign: a.counts.foreign + b.counts.foreign,
       deadlocks: a.counts.deadlocks + b.counts.deadlocks,
       surprises: a.counts.surprises + b.counts.surprises,
       depth: Math.max(a.counts.depth, b.counts.depth),

@@ -6,7 +6,7 @@
 // cost one array.
 
 import { type Accesses, conflict } from "./access.ts";
-import { type Step, weakInitial } from "./step.ts";
+import { isSameStep, type Step, weakInitial } from "./step.ts";
 
 export interface Branch {
   readonly steps: readonly Step[];
@@ -14,35 +14,39 @@ export interface Branch {
   start: number;
   end: number;
   children: Branch[];
-  /**
-   * The last step of a leaf is only foreseen. These are accesses that were taken to commute with it; when it
-   * turns out to do more than foreseen, whoever executes it checks them again.
-   */
-  relied: number[] | null;
+  /** The last step of a leaf is only foreseen: it may do more. What was left out because it seemed not to. */
+  relied: Reliance[] | null;
+}
+
+/** Beginnings that were left out: their first step, and what they did before the foreseen step of the leaf. */
+export interface Reliance {
+  readonly first: Step;
+  readonly accesses: number[];
 }
 
 /**
  * Add a beginning, unless some branch already leads to an execution that is equivalent to a continuation of it.
  *
- * Uses up `sequence`, of which the first `length` steps count.
- * Returns: the branch of the first level that leads there now.
+ * Uses up `sequence`, of which the steps before `length` count.
  */
-export function insert(branches: Branch[], sequence: Step[], length: number): Branch {
+export function insert(branches: Branch[], sequence: Step[], length: number): void {
   let level = branches;
-  let root: Branch | null = null;
+  // What is matched moves to the front and is passed over.
+  let from = 0;
   descend: for (;;) {
     for (const branch of level) {
       const { steps, start, end } = branch;
       let at = start;
       for (; at < end; at++) {
-        const position = weakInitial(steps[at], sequence, length);
+        const position = weakInitial(steps[at], sequence, from, length);
         if (position < 0) break;
-        if (at === end - 1 && branch.children.length === 0) rely(branch, sequence, position);
-        if (position < length) length = remove(sequence, position, length);
+        if (at === end - 1 && branch.children.length === 0) rely(branch, sequence, from, position);
+        if (position === length) continue;
+        for (let i = position; i > from; i--) sequence[i] = sequence[i - 1];
+        from++;
       }
       if (at === start) continue;
-      root ??= branch;
-      if (length === 0 || (at === end && branch.children.length === 0)) return root;
+      if (from === length || (at === end && branch.children.length === 0)) return;
       if (at < end) {
         branch.children = [{ steps, start: at, end, children: branch.children, relied: branch.relied }];
         branch.relied = null;
@@ -51,16 +55,10 @@ export function insert(branches: Branch[], sequence: Step[], length: number): Br
       level = branch.children;
       continue descend;
     }
-    const leaf = { steps: sequence.slice(0, length), start: 0, end: length, children: [], relied: null };
-    level.push(leaf);
-    return root ?? leaf;
+    const own = sequence.slice(from, length);
+    level.push({ steps: own, start: 0, end: own.length, children: [], relied: null });
+    return;
   }
-}
-
-/** The first step of a branch, if it is known what it does: if it was executed before in this place. */
-export function knownStart(branch: Branch): Step | null {
-  const foreseen = branch.start === branch.end - 1 && branch.children.length === 0;
-  return foreseen ? null : branch.steps[branch.start];
 }
 
 /** Take the first step off a branch that is now executed. Returns: what is to be explored after it. */
@@ -69,23 +67,33 @@ export function advance(branch: Branch): Branch[] {
   return branch.start < branch.end ? [branch] : branch.children;
 }
 
-/** Did a foreseen step do something that was taken not to matter? */
-export function disappoints(branch: Branch, accesses: Accesses): boolean {
-  return branch.relied !== null && conflict(branch.relied, accesses);
+/** Is the first step of a branch only foreseen? It was executed in this place before if anything comes after it. */
+export function isForeseen(branch: Branch): boolean {
+  return branch.start === branch.end - 1 && branch.children.length === 0;
 }
 
-function remove(sequence: Step[], position: number, length: number): number {
-  for (let i = position + 1; i < length; i++) sequence[i - 1] = sequence[i];
-  return length - 1;
+/** First steps of what was left out wrongly, now that the foreseen step of a branch turns out to do this. */
+export function regrets({ relied }: Branch, accesses: Accesses): Step[] {
+  if (relied === null) return [];
+  return relied.filter((reliance) => conflict(reliance.accesses, accesses)).map(({ first }) => first);
 }
 
-function rely(branch: Branch, sequence: readonly Step[], length: number): void {
+/** Note that the leaf was taken to commute with these steps. */
+function rely(branch: Branch, sequence: readonly Step[], from: number, to: number): void {
+  if (from === to) return;
   branch.relied ??= [];
-  const { relied } = branch;
-  for (let i = 0; i < length; i++) {
+  const first = sequence[from];
+  let reliance = branch.relied.find((each) => isSameStep(each.first, first));
+  if (reliance === undefined) {
+    reliance = { first, accesses: [] };
+    branch.relied.push(reliance);
+  }
+  for (let i = from; i < to; i++) {
     const { accesses } = sequence[i];
     for (let j = 0; j < accesses.length; j += 2) {
-      if (!includes(relied, accesses[j], accesses[j + 1])) relied.push(accesses[j], accesses[j + 1]);
+      if (!includes(reliance.accesses, accesses[j], accesses[j + 1])) {
+        reliance.accesses.push(accesses[j], accesses[j + 1]);
+      }
     }
   }
 }

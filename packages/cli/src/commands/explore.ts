@@ -1,7 +1,7 @@
 // faultline explore: every schedule of a program within bounds.
 
 import { writeFileSync } from "node:fs";
-import { CATALOGUE, certify, conclude, type ExploreResult, reportLines, type SearchOptions } from "@faultline/explore";
+import { certify, conclude, type ExploreResult, reportLines, type SearchOptions } from "@faultline/explore";
 import { defineCommand } from "citty";
 import { readCheckpoint, writeCheckpoint } from "../checkpoint.ts";
 import { conduct, type Plan } from "../conduct.ts";
@@ -13,7 +13,7 @@ import { oneOf, type readArgs, UsageError, wholeNumber } from "../usage.ts";
 const { MAX_SAFE_INTEGER } = Number;
 
 const args = {
-  program: { type: "string", valueHint: "NAME", description: `built-in program: ${Object.keys(CATALOGUE).join(", ")}` },
+  program: { type: "string", valueHint: "NAME", description: "a built-in program; without a name they are listed" },
   n: { type: "string", valueHint: "N", description: "its number of tasks" },
   mode: {
     type: "string",
@@ -37,6 +37,7 @@ const args = {
   depth: { type: "string", valueHint: "D", description: "pct: ordering constraints that a bug may need (3)" },
   workers: { type: "string", valueHint: "N", description: "threads (1)" },
   shard: { type: "string", valueHint: "I/N", description: "only part I of N; the counts of all parts add up" },
+  avoid: { type: "string", valueHint: "PID.NTH,...", description: "do not cut the search at these events" },
   checkpoint: {
     type: "string",
     valueHint: "FILE",
@@ -125,12 +126,12 @@ function readPlan(given: Args): Plan {
     shard,
     seconds: wholeNumber(given.time, "--time", 1, MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY),
     executions: wholeNumber(given.executions, "--executions", 1, MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY),
+    avoid: readAvoid(given.avoid),
     from: given.resume === undefined ? null : readCheckpoint(given.resume, source, options),
     putDown:
       path === undefined
         ? null
-        : (division, tally, seconds) =>
-            writeCheckpoint(path, { faultline: "checkpoint", version: 1, source, options, division, tally, seconds }),
+        : (state) => writeCheckpoint(path, { faultline: "checkpoint", version: 1, source, options, ...state }),
   };
 }
 
@@ -162,4 +163,13 @@ function readShard(text: string | undefined): Plan["shard"] {
   const [i, n] = [Number(match?.[1]), Number(match?.[2])];
   if (match === null || i < 1 || i > n) throw new UsageError(`--shard must look like 2/5, part 2 of 5, not "${text}"`);
   return { i, n };
+}
+
+function readAvoid(text: string | undefined): Plan["avoid"] {
+  return (text ?? "").split(",").flatMap((part) => {
+    if (part === "") return [];
+    const match = /^(\d{1,6})\.(\d{1,9})$/.exec(part);
+    if (match === null) throw new UsageError(`--avoid must look like 3.2,4.1, not "${text}"`);
+    return [{ pid: Number(match[1]), nth: Number(match[2]) }];
+  });
 }

@@ -1,7 +1,7 @@
 // n tasks that add one to a counter: under a lock (n! traces), with a lock that is never let go (n traces,
 // all deadlocked) and without any (n!^2 traces, and lost updates).
 
-import { type MaySleep, Mutex, mutexLock, mutexUnlock, type Task } from "@faultline/kernel";
+import { type MaySleep, Mutex, mutexLock, mutexUnlock, PREEMPT, type Task } from "@faultline/kernel";
 import { Cell } from "../cell.ts";
 import type { Program } from "../program.ts";
 
@@ -28,8 +28,10 @@ function withIncrement(name: string, n: number, increment: Increment): Program {
 }
 
 function* readThenWrite(task: Task, { value }: Counter): MaySleep<void> {
-  const before = yield* value.read(task);
-  yield* value.write(task, before + 1);
+  yield PREEMPT;
+  const before = value.load(task);
+  yield PREEMPT;
+  value.store(task, before + 1);
 }
 
 function* locked(task: Task, counter: Counter): MaySleep<void> {

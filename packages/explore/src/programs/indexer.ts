@@ -2,7 +2,7 @@
 // Partial-Order Reduction for Model Checking Software", POPL 2005). Up to 11 tasks never collide; from the
 // twelfth on each collides with one other three times: 8^(n-11) traces.
 
-import type { MaySleep, Task } from "@faultline/kernel";
+import { type MaySleep, PREEMPT, type Task } from "@faultline/kernel";
 import { Cell } from "../cell.ts";
 import type { Program } from "../program.ts";
 
@@ -12,7 +12,8 @@ const MESSAGES = 4;
 type Slot = Cell<number>;
 
 function* insertAtomically(task: Task, slot: Slot, message: number): MaySleep<boolean> {
-  return yield* slot.compareAndSwap(task, 0, message);
+  yield PREEMPT;
+  return slot.compareAndSwap(task, 0, message);
 }
 
 function* insertInTwoSteps(task: Task, slot: Slot, message: number): MaySleep<boolean> {

@@ -1,7 +1,7 @@
 // An array of zeros; task i makes element i one larger than element i-1 is, and a reader looks for the last
 // zero from the end. How far the reader comes decides which races there are: (n+3) * 2^(n-2) traces.
 
-import { bugOn, type MaySleep, type Task } from "@faultline/kernel";
+import { bugOn, type MaySleep, PREEMPT, type Task } from "@faultline/kernel";
 import { Cell } from "../cell.ts";
 import type { Program } from "../program.ts";
 
@@ -10,15 +10,17 @@ function withSentinel(name: string, n: number, sentinel: number): Program {
   const labels = Array.from({ length: n + 1 }, (_, i) => `array[${i}]`);
   const writers = labels.map((_, i) => `writer-${i}`);
   function* reader(task: Task, array: readonly Cell<number>[]): MaySleep<void> {
-    let i = n;
-    while ((yield* array[i].read(task)) !== 0) {
-      i--;
+    for (let i = n; ; i--) {
       bugOn(i < 0, "the reader ran off the array");
+      yield PREEMPT;
+      if (array[i].load(task) === 0) return;
     }
   }
   function* writer(task: Task, from: Cell<number>, to: Cell<number>): MaySleep<void> {
-    const value = yield* from.read(task);
-    yield* to.write(task, value + 1);
+    yield PREEMPT;
+    const value = from.load(task);
+    yield PREEMPT;
+    to.store(task, value + 1);
   }
   return {
     name,

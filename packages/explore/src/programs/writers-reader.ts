@@ -1,13 +1,14 @@
 // n writers and one reader of one variable: everybody races with everybody, (n+1)! traces.
 
-import { bugOn, type MaySleep, type Task } from "@faultline/kernel";
+import { bugOn, type MaySleep, PREEMPT, type Task } from "@faultline/kernel";
 import { Cell } from "../cell.ts";
 import type { Program } from "../program.ts";
 
 /** Writer i writes i, times `factor`; the reader expects 0 or the number of a writer. */
 function withFactor(name: string, n: number, factor: number): Program {
   function* reader(task: Task, x: Cell<number>): MaySleep<void> {
-    const seen = yield* x.read(task);
+    yield PREEMPT;
+    const seen = x.load(task);
     bugOn(seen < 0 || seen > n, `the reader saw ${seen}, which no writer wrote`);
   }
   return {

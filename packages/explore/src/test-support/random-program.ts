@@ -79,14 +79,13 @@ function* perform(task: Task, id: number, op: Op, state: State): MaySleep<void> 
     case "write":
       return yield* cell.write(task, (values[id] + id + 1) % 7);
     case "swap":
-      values[id] = (yield* cell.compareAndSwap(task, 0, id + 1)) ? values[id] : (values[id] + 3) % 7;
+      yield PREEMPT;
+      if (!cell.compareAndSwap(task, 0, id + 1)) values[id] = (values[id] + 3) % 7;
       return;
     case "peek": {
       const other = cells[op.to % cells.length];
       yield PREEMPT;
-      task.world.accesses?.read(cell.id);
-      if (cell.value % 2 === 0) return;
-      yield* stepless(other.write(task, (values[id] + 2) % 7));
+      if (cell.load(task) % 2 === 1) other.store(task, (values[id] + 2) % 7);
       return;
     }
     case "lock":
@@ -131,14 +130,6 @@ function* perform(task: Task, id: number, op: Op, state: State): MaySleep<void> 
   }
 }
 
-/** Run a body without its scheduling points. */
-function* stepless<T>(body: MaySleep<T>): MaySleep<T> {
-  for (;;) {
-    const { done, value } = body.next();
-    if (done === true) return value;
-  }
-}
-
 const leaf = (ops: readonly string[]): fc.Arbitrary<Op> =>
   fc.record({ op: fc.constantFrom(...ops) as fc.Arbitrary<"read">, of: fc.nat({ max: 1 }) });
 
@@ -148,12 +139,27 @@ const peek: fc.Arbitrary<Op> = fc.record({
   to: fc.nat({ max: 1 }),
 });
 
+/** What programs may be made of: instructions, and instructions around others. */
+export interface Kinds {
+  readonly leaves: readonly string[];
+  readonly nests: readonly string[];
+}
+
+export const KINDS: Readonly<Record<string, Kinds>> = {
+  variables: { leaves: ["read", "write", "swap"], nests: ["if"] },
+  "steps that depend on what they see": { leaves: ["read", "write", "peek", "swap"], nests: ["if"] },
+  mutexes: { leaves: ["read", "write"], nests: ["lock", "lock", "try", "if"] },
+  semaphores: { leaves: ["read", "write"], nests: ["share", "exclude"] },
+  completions: { leaves: ["read", "write", "wait", "complete", "complete"], nests: ["lock", "if"] },
+  choices: { leaves: ["read", "write", "choose", "choose", "bug"], nests: ["if", "lock"] },
+  everything: {
+    leaves: ["read", "write", "swap", "peek", "choose", "bug", "wait", "complete", "lock-free"],
+    nests: ["lock", "try", "share", "exclude", "if"],
+  },
+};
+
 /** Programs of up to `tasks` tasks with up to `length` instructions each, of these kinds. */
-export function sources(
-  kinds: { readonly leaves: readonly string[]; readonly nests: readonly string[] },
-  tasks: number,
-  length: number,
-): fc.Arbitrary<Source> {
+export function sources(kinds: Kinds, tasks: number, length: number): fc.Arbitrary<Source> {
   const simple = kinds.leaves.includes("peek")
     ? fc.oneof(
         { weight: 4, arbitrary: leaf(kinds.leaves.filter((kind) => kind !== "peek")) },
