@@ -25,6 +25,8 @@ export interface ReadaheadRevision {
   readonly ioPages: number;
   /** Since 6.10 a missing page never continues the old window, and a stream is recognised by what is cached. */
   readonly splitSyncAsync: boolean;
+  /** After a read larger than the largest window, the next window is small again: until 6.11 and the updates of 6.1. */
+  readonly windowsShrink: boolean;
 }
 
 /**
@@ -76,7 +78,7 @@ function* ondemandReadahead(
   if (index !== 0 && (index === ra.start + ra.size - ra.asyncSize || index === ra.start + ra.size)) {
     // Sequential, as foreseen: the next window.
     ra.start += ra.size;
-    ra.size = nextSize(ra.size, max);
+    ra.size = nextWindow(mapping, ra.size, max);
     ra.asyncSize = ra.size;
   } else if (index !== 0 && marked) {
     if (!continueBehindCached(mapping, ra, index, requested, max)) return;
@@ -134,7 +136,7 @@ function* asyncSince610(
   const max = maxPages(mapping, ra, requested);
   if (index === ra.start + ra.size - ra.asyncSize) {
     ra.start += ra.size;
-    ra.size = Math.max(ra.size, nextSize(ra.size, max));
+    ra.size = nextWindow(mapping, ra.size, max);
     ra.asyncSize = ra.size;
   } else if (!continueBehindCached(mapping, ra, index, requested, max)) {
     return;
@@ -189,6 +191,12 @@ function initialSize(requested: number, max: number): number {
   const size = 2 ** Math.ceil(Math.log2(requested));
   if (size <= max / 32) return size * 4;
   return size <= max / 4 ? size * 2 : max;
+}
+
+/** The window after one of `size` pages. */
+function nextWindow(mapping: FileMapping, size: number, max: number): number {
+  const next = nextSize(size, max);
+  return mapping.host.sb.readahead.windowsShrink ? next : Math.max(size, next);
 }
 
 /** Linux: get_next_ra_size() */

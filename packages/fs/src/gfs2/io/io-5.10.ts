@@ -1,8 +1,8 @@
 // Before the fix (5.10): user memory is touched with faults enabled while the glock is held. The signatures
 // say so: what runs under the lock is MayFault, and a fault on a file of the same filesystem wants a glock.
 
-import { EAGAIN, ENOTBLK, err, type MayFault, type Ssize } from "@faultline/kernel";
-import { FAULTS_ENABLED, type UserTask } from "@faultline/mm";
+import { EAGAIN, EFAULT, ENOTBLK, err, type MayFault, type Ssize } from "@faultline/kernel";
+import { FAULTS_DISABLED, FAULTS_ENABLED, pagefaultDisable, pagefaultEnable, type UserTask } from "@faultline/mm";
 import type { IovIter } from "@faultline/uio";
 import { genericFileReadIter } from "../../cache/filemap-read.ts";
 import { iomapFileBufferedWrite } from "../../iomap/buffered-write.ts";
@@ -18,14 +18,23 @@ import { DIO_FAULTING } from "./dio-access.ts";
 /** What iomap_dio_rw's last argument was: is_sync_kiocb(). */
 const WAIT = 1;
 
-/** Linux: gfs2_file_read_iter(), its buffered part */
+/**
+ * Read what is cached without the glock, then the rest under it, faults and all.
+ *
+ * The first pass disables faults already: the recorded 5.10 is a late one, and this repair (5.18) was carried back.
+ *
+ * Context: may fault, also while the glock is held. Returns: bytes read, or an error if none.
+ * Linux:   gfs2_file_read_iter(), its buffered part
+ */
 export function* bufferedRead510(task: UserTask, iocb: Kiocb, to: IovIter): MayFault<Ssize> {
   const inode = iocb.file.inode as Gfs2Inode;
+  pagefaultDisable(task);
   iocb.flags |= IOCB_NOIO;
-  const cached = yield* genericFileReadIter(task, iocb, to, FAULTS_ENABLED);
+  const cached = yield* genericFileReadIter(task, iocb, to, FAULTS_DISABLED);
   iocb.flags &= ~IOCB_NOIO;
+  pagefaultEnable(task);
   if (cached >= 0 && to.count === 0) return cached;
-  if (cached < 0 && (cached !== err(EAGAIN) || (iocb.flags & IOCB_NOWAIT) !== 0)) return cached;
+  if (cached < 0 && cached !== err(EFAULT) && (cached !== err(EAGAIN) || (iocb.flags & IOCB_NOWAIT) !== 0)) return cached;
   const written = Math.max(cached, 0);
   const holder = new Gfs2Holder(inode.glock, LM_ST_SHARED, 0, "gfs2_file_read_iter");
   const status = yield* gfs2GlockNq(task, holder);
