@@ -66,6 +66,7 @@ export function* filemapRead<Y>(
   if (iocb.pos < 0) return err(EINVAL);
   if (iocb.pos >= inode.sb.maxBytes || to.count === 0) return 0 as Ssize;
   iovIterTruncate(to, inode.sb.maxBytes - iocb.pos);
+  const seesProgress = inode.sb.readahead.seesProgress;
   const batch: Pfn[] = [];
   let read = 0;
   let error: Status = 0;
@@ -90,7 +91,7 @@ export function* filemapRead<Y>(
         : copyPageToIterAtomic(task, batch[i], offset, bytes, to);
       read += copied;
       iocb.pos += copied;
-      ra.prevPos = iocb.pos;
+      if (seesProgress) ra.prevPos = iocb.pos;
       lastPos = iocb.pos;
       if (copied < bytes) {
         error = err(EFAULT);
@@ -242,7 +243,7 @@ export function* genericFileBufferedRead<Y>(
   if (iocb.pos >= inode.sb.maxBytes || to.count === 0) return 0 as Ssize;
   iovIterTruncate(to, inode.sb.maxBytes - iocb.pos);
   const last = pageIndex(iocb.pos + to.count - 1) + 1;
-  let previous = ra.prevPos < 0 ? -1 : pageIndex(ra.prevPos);
+  let lastPos = ra.prevPos;
   let read = 0;
   let error: Status = 0;
   for (;;) {
@@ -266,7 +267,8 @@ export function* genericFileBufferedRead<Y>(
       putPage(mem, page);
       break;
     }
-    if (previous !== index || offsetInPage(iocb.pos) !== offsetInPage(ra.prevPos)) markPageAccessed(mem, page);
+    const sameAsLast = lastPos >= 0 && pageIndex(lastPos) === index && offsetInPage(lastPos) === offsetInPage(iocb.pos);
+    if (!sameAsLast) markPageAccessed(mem, page);
     const offset = offsetInPage(iocb.pos);
     const copied = user.faults
       ? yield* copyPageToIter(task, page, offset, bytes, to, user)
@@ -274,15 +276,15 @@ export function* genericFileBufferedRead<Y>(
     putPage(mem, page);
     read += copied;
     iocb.pos += copied;
-    previous = index;
     // The page that was read and the place in it where the read ended: not the position.
-    ra.prevPos = index * PAGE_SIZE + offsetInPage(iocb.pos);
+    lastPos = index * PAGE_SIZE + offsetInPage(iocb.pos);
     if (to.count === 0) break;
     if (copied < bytes) {
       error = err(EFAULT);
       break;
     }
   }
+  ra.prevPos = lastPos;
   return (read > 0 ? read : error) as Ssize;
 }
 

@@ -27,6 +27,8 @@ export interface ReadaheadRevision {
   readonly splitSyncAsync: boolean;
   /** After a read larger than the largest window, the next window is small again: until 6.11 and the updates of 6.1. */
   readonly windowsShrink: boolean;
+  /** Read-ahead sees how far the read that needs it has come, not only where the one before ended: 5.12 to 6.x. */
+  readonly seesProgress: boolean;
 }
 
 /**

@@ -34,7 +34,8 @@ export function* bufferedRead510(task: UserTask, iocb: Kiocb, to: IovIter): MayF
   iocb.flags &= ~IOCB_NOIO;
   pagefaultEnable(task);
   if (cached >= 0 && to.count === 0) return cached;
-  if (cached < 0 && cached !== err(EFAULT) && (cached !== err(EAGAIN) || (iocb.flags & IOCB_NOWAIT) !== 0)) return cached;
+  if (cached < 0 && cached !== err(EFAULT) && (cached !== err(EAGAIN) || (iocb.flags & IOCB_NOWAIT) !== 0))
+    return cached;
   const written = Math.max(cached, 0);
   const holder = new Gfs2Holder(inode.glock, LM_ST_SHARED, 0, "gfs2_file_read_iter");
   const status = yield* gfs2GlockNq(task, holder);
