@@ -25,6 +25,7 @@ import {
   VM_FAULT_COMPLETED,
   VM_FAULT_ERROR,
   VM_FAULT_HWPOISON,
+  VM_FAULT_MAJOR,
   VM_FAULT_OOM,
   VM_FAULT_RETRY,
   VM_FAULT_SIGBUS,
@@ -127,6 +128,7 @@ function* doUserAddrFault(task: UserTask, address: number, errorCode: number): M
   const { mm } = task;
   if (!inUserSpace(address) || (errorCode & PF_POISON) !== 0) return SIGSEGV;
   let flags = faultFlags(errorCode);
+  let underAreaLock = mm.revision.userFaultsLockArea && (errorCode & PF_USER) !== 0;
   // The first time handleFault has just been a scheduling point.
   let locked = downReadTrylock(task, mm.mmapLock);
   for (;;) {
@@ -144,7 +146,9 @@ function* doUserAddrFault(task: UserTask, address: number, errorCode: number): M
       return signalOf(result);
     }
     if (task.fatalSignal) return SIGKILL;
-    flags |= FAULT_FLAG_TRIED;
+    // Under the area's own lock a first try counts only if it went to the disk: the next is as good as a first.
+    if (!underAreaLock || (result & VM_FAULT_MAJOR) !== 0) flags |= FAULT_FLAG_TRIED;
+    underAreaLock = false;
     locked = mmapReadLockNow(task, mm);
   }
 }

@@ -43,6 +43,11 @@ export interface MmRevision {
    * accident of keeping huge pages from reaching beyond the file's end, since 6.18 and in 6.12's updates.
    */
   readonly lastPageNeedsTable: boolean;
+  /**
+   * Faults of user space try the area's own lock first, and mmap_lock when that was not enough: since 6.7 for
+   * files. Here it is mmap_lock both times; what shows is how the second try counts.
+   */
+  readonly userFaultsLockArea: boolean;
   readonly copyTail: CopyTailRule;
 }
 
@@ -60,6 +65,7 @@ export const MM_LATEST: MmRevision = {
   madvDontneedLocked: true,
   populateByArea: false,
   lastPageNeedsTable: true,
+  userFaultsLockArea: true,
   copyTail: "words",
 };
 
@@ -73,6 +79,7 @@ export const MM_6_1: MmRevision = {
   reportsWrite: true,
   populateByArea: true,
   lastPageNeedsTable: false,
+  userFaultsLockArea: false,
   copyTail: "always",
 };
 
