@@ -52,7 +52,9 @@ export class PhysMem {
 
   /** Frames from here on have never been used: they are still zero. */
   #untouched: number;
+  /** Frames that were used and are free again, in the order they came: neighbours stay neighbours. */
   #freeHead = 0;
+  #freeTail = 0;
   #free: number;
   readonly #id: number;
   readonly #freeSlots: number[] = [];
@@ -146,12 +148,14 @@ export class PhysMem {
     if (this.pins.size > 0) this.pins.delete(frame);
     if (this.poison !== null) healPage(this, frame);
     this.flags[frame] = 0;
-    this.lruNext[frame] = this.#freeHead;
-    this.#freeHead = frame;
+    this.lruNext[frame] = 0;
+    if (this.#freeHead === 0) this.#freeHead = frame;
+    else this.lruNext[this.#freeTail] = frame;
+    this.#freeTail = frame;
     this.#free++;
   }
 
-  /** Frames that were used and are free again, most recent first; those never used are not among them. */
+  /** Frames that were used and are free again, in the order they came; those never used are not among them. */
   *freeList(): Generator<Pfn, void, void> {
     for (let frame = this.#freeHead; frame !== 0; frame = this.lruNext[frame]) yield frame as Pfn;
   }

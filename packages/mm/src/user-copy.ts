@@ -18,6 +18,8 @@ export type Direction = (typeof Direction)[keyof typeof Direction];
 
 const PAGE = 4096;
 const IN_PAGE = PAGE - 1;
+/** The last entry of a page table. */
+const LAST_SLOT = PMD_SIZE / PAGE - 1;
 
 /**
  * Move bytes between user memory and physical memory until done or until a byte is not there.
@@ -48,6 +50,7 @@ export function moveUser(
   const mark = direction === Direction.FromUser ? PTE_ACCESSED : PTE_ACCESSED | PTE_DIRTY;
   let leafKey = Math.floor(user / PMD_SIZE);
   let leaf = pgd.leafOf(leafKey);
+  // Within one page table, offsets are small integers, which the host computes fastest.
   let offset = user - leafKey * PMD_SIZE;
   let left = size;
   // Physically adjacent user bytes that are yet to be moved, and where on the kernel's side they go.
@@ -55,14 +58,19 @@ export function moveUser(
   let runLength = 0;
   let runKernel = kernel;
   for (;;) {
-    const slot = offset >>> 12;
-    const entry = leaf[slot];
+    let slot = offset >>> 12;
+    let entry = leaf[slot];
     if ((entry & need) !== need) break;
-    if ((entry & mark) !== mark) leaf[slot] = entry | mark;
-    const inPage = offset & IN_PAGE;
-    const physical = (entry >>> 12) * PAGE + inPage;
-    const chunk = Math.min(PAGE - inPage, left);
-    if (physical === runStart + runLength) {
+    if ((entry & mark) !== mark) {
+      entry |= mark;
+      leaf[slot] = entry;
+    }
+    const physical = (entry >>> 12) * PAGE + (offset & IN_PAGE);
+    // The next page with the next frame and the same rights is the same entry, one frame on.
+    const last = Math.min((offset + left - 1) >>> 12, LAST_SLOT);
+    for (let next = (entry + PAGE) | 0; slot < last && leaf[slot + 1] === next; slot++) next = (next + PAGE) | 0;
+    const chunk = Math.min(((slot + 1) << 12) - offset, left);
+    if (runLength !== 0 && physical === runStart + runLength) {
       runLength += chunk;
     } else {
       if (runLength !== 0) flush(mem.u8, runStart, runLength, runKernel, direction);

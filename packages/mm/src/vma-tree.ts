@@ -8,7 +8,7 @@ import type { Vma } from "./vma.ts";
 const BTree = sortedBtree.default ?? (sortedBtree as unknown as typeof sortedBtree.default);
 
 export class VmaTree {
-  readonly #tree = new BTree<number, Vma>();
+  readonly #tree = new BTree<number, Vma>(undefined, (a, b) => a - b);
   #last: Vma | null = null;
   /** Look-ups return their pair here instead of in a new array. */
   readonly #pair = [0, null] as unknown as [number, Vma];
