@@ -96,6 +96,7 @@ function* probePages<Y>(
   user: UserAccess<Y>,
 ): Generator<Sleep | Y, Uncopied, void> {
   if (size === 0) return uncopied(0);
+  if (address === 0 && task.mm.revision.faultInSkipsZero) return uncopied(size);
   if (task.mm.revision.faultInChecksRange && !accessOk(address, size)) return uncopied(size);
   if (user.faults) task.world.lockdep?.mightFault(task);
   const toPageEnd = PAGE_SIZE - offsetInPage(address);
@@ -146,6 +147,7 @@ export function* faultInSafeWriteable(task: UserTask, address: number, size: num
 function* walkPages(task: UserTask, address: number, size: number, anyIsAll: boolean): MayFault<Uncopied> {
   const { mm } = task;
   if (size === 0) return uncopied(0);
+  if (address === 0 && mm.revision.faultInSkipsZero) return uncopied(size);
   const toPageEnd = PAGE_SIZE - offsetInPage(address);
   let done = 0;
   if (!mmapReadLockNow(task, mm)) yield* downRead(task, mm.mmapLock);

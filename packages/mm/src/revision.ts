@@ -22,6 +22,8 @@ export interface MmRevision {
   readonly faultInSafeWriteable: SafeWriteableRule;
   /** fault_in_readable and _writeable check the whole range with access_ok first, and probe nothing if it fails: since 5.18. */
   readonly faultInChecksRange: boolean;
+  /** Faulting in from address 0 ends before it begins, as if the range had wrapped around: seen on 7.2. */
+  readonly faultInSkipsZero: boolean;
   /** get_user_pages and fixup_user_fault may grow a stack area down; since 6.5 only the CPU's own faults do. */
   readonly gupGrowsStack: boolean;
   /** What a store to a shared page returns when it let go of mmap_lock to throttle: COMPLETED, or RETRY before 6.0. */
@@ -56,6 +58,7 @@ export const MM_LATEST: MmRevision = {
   name: "7.2",
   faultInSafeWriteable: "fixup",
   faultInChecksRange: true,
+  faultInSkipsZero: true,
   gupGrowsStack: false,
   dirtySharedFaultCompletes: true,
   reportsWrite: false,
@@ -71,7 +74,7 @@ export const MM_LATEST: MmRevision = {
 
 // 6.1 and 6.12 are the stable kernels that were recorded: both have got the last rule of fault_in_safe_writeable
 // (6.15) since, and 6.1 the rule that only the CPU's own faults grow a stack (6.5).
-export const MM_6_12: MmRevision = { ...MM_LATEST, name: "6.12" };
+export const MM_6_12: MmRevision = { ...MM_LATEST, name: "6.12", faultInSkipsZero: false };
 
 export const MM_6_1: MmRevision = {
   ...MM_6_12,

@@ -28,6 +28,8 @@ export interface Gfs2Revision {
   readonly freesWholeTail: boolean;
   /** Unstuffing leaves a page in the cache also when there are no data to put into it: since 5.14. */
   readonly unstuffsEmptyPage: boolean;
+  /** Truncating and punching zero the rest of a block also where it lies behind the end of the file (7.2 does not). */
+  readonly zeroesBeyondEof: boolean;
   /** Direct writes do not update the time stamps beforehand: 6.x on. */
   readonly directKeepsTimes: boolean;
   /** write() knows RWF_NOAPPEND (6.9 on), RWF_ATOMIC and RWF_DONTCACHE (6.11, 6.14 on). */

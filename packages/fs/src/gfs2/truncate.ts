@@ -72,7 +72,7 @@ function* doShrink(task: UserTask, inode: Gfs2Inode, size: number): MaySleep<Sta
     inode.loadStuffed().fill(0, size);
   } else if (offsetInPage(size) !== 0) {
     const rest = PAGE_SIZE - offsetInPage(size);
-    const status = yield* iomapZeroRange(task, inode, size, rest, gfs2IomapOps);
+    const status = yield* gfs2BlockZeroRange(task, inode, size, rest);
     if (status !== 0) return status;
   }
   inode.size = size;
@@ -164,10 +164,17 @@ function* zeroEdges(task: UserTask, inode: Gfs2Inode, offset: number, length: nu
   const startOffset = offsetInPage(offset);
   let endLength = offsetInPage(offset + length);
   if (startOffset !== 0) {
-    const status = yield* iomapZeroRange(task, inode, offset, Math.min(length, PAGE_SIZE - startOffset), gfs2IomapOps);
+    const status = yield* gfs2BlockZeroRange(task, inode, offset, Math.min(length, PAGE_SIZE - startOffset));
     if (status !== 0) return status;
     if (startOffset + length < PAGE_SIZE) endLength = 0;
   }
   if (endLength === 0) return 0;
-  return yield* iomapZeroRange(task, inode, offset + length - endLength, endLength, gfs2IomapOps);
+  return yield* gfs2BlockZeroRange(task, inode, offset + length - endLength, endLength);
+}
+
+/** Zero a range within one block. Context: sleeps. Returns: 0 or an error. Linux: gfs2_block_zero_range() */
+function* gfs2BlockZeroRange(task: UserTask, inode: Gfs2Inode, from: number, length: number): MaySleep<Status> {
+  const beyond = inode.sb.revision.zeroesBeyondEof ? Number.POSITIVE_INFINITY : inode.size - from;
+  if (beyond <= 0) return 0;
+  return yield* iomapZeroRange(task, inode, from, Math.min(length, beyond), gfs2IomapOps);
 }

@@ -17,7 +17,7 @@ export const GFS2_7_2: Gfs2Revision = {
   title: "today: larger read-ahead, and pipes that leave no empty slot behind",
   mm: MM_LATEST,
   uio: UIO_LATEST,
-  readahead: { raPages: 1024, ioPages: 1024, splitSyncAsync: true, windowsShrink: false, seesProgress: false },
+  readahead: { raPages: 2048, ioPages: 1024, splitSyncAsync: true, windowsShrink: false, seesProgress: false },
   iomap: {
     throttlesFirst: true,
     prefault: "any",
@@ -32,6 +32,7 @@ export const GFS2_7_2: Gfs2Revision = {
   locksInIomap: false,
   freesWholeTail: true,
   unstuffsEmptyPage: true,
+  zeroesBeyondEof: false,
   directKeepsTimes: true,
   rwfFlags: RWF_5_10 | RWF_NOAPPEND | RWF_ATOMIC | RWF_DONTCACHE,
   pipeKeepsEmptySlot: false,
@@ -49,6 +50,7 @@ export const GFS2_6_12: Gfs2Revision = {
   uio: UIO_6_12,
   readahead: { raPages: 32, ioPages: 320, splitSyncAsync: true, windowsShrink: false, seesProgress: false },
   iomap: { ...GFS2_7_2.iomap, inlineReadCounts: "nothing" },
+  zeroesBeyondEof: true,
   rwfFlags: RWF_5_10 | RWF_NOAPPEND | RWF_ATOMIC,
   pipeKeepsEmptySlot: true,
 };
