@@ -1,7 +1,7 @@
 // A recording against a run of the same scenario: what differs, tier by tier.
 
 import { eventText, expandRepeats } from "./events.ts";
-import type { Scenario } from "./format.ts";
+import type { Scenario } from "./op.ts";
 import type { FinalFile, OpResult, OpTrace, RecordedEvent, Recording } from "./result.ts";
 import { eventsOfTier, TIERS, type Tier, tierOfField, withoutKinds } from "./tier.ts";
 

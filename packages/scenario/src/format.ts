@@ -4,6 +4,7 @@
 // makes the call all the same, and so do we.
 
 import * as v from "valibot";
+import type { Op, Scenario, ScenarioFile } from "./op.ts";
 
 const whole = v.pipe(v.number(), v.safeInteger());
 const count = v.pipe(whole, v.minValue(0));
@@ -61,7 +62,7 @@ const op = <const Name extends string, const Fields extends v.ObjectEntries>(opN
   });
 const range = { off: whole, len: whole };
 
-const Op = v.variant("op", [
+const OpSchema: v.GenericSchema<unknown, Op> = v.variant("op", [
   op("open", { fd: name, file: name, flags: openFlags }),
   op("close", { fd: name }),
   op("mmap", { map: name, len: whole, prot, flags: mapFlags, fd: v.optional(name), off: v.optional(whole) }),
@@ -97,7 +98,7 @@ const Op = v.variant("op", [
   op("barrier", {}),
 ]);
 
-const ScenarioFile = v.strictObject({
+const FileSchema: v.GenericSchema<unknown, ScenarioFile> = v.strictObject({
   name,
   size: count,
   seed: v.optional(count, 1),
@@ -105,23 +106,18 @@ const ScenarioFile = v.strictObject({
   cached: v.optional(v.boolean(), false),
 });
 
-const Scenario = v.strictObject({
+const ScenarioSchema: v.GenericSchema<unknown, Scenario> = v.strictObject({
   id: v.pipe(v.string(), v.minLength(1)),
   title: v.optional(v.string(), ""),
-  files: v.optional(v.array(ScenarioFile), []),
-  ops: v.array(Op),
-  threads: v.optional(v.array(v.array(Op)), []),
-  post: v.optional(v.array(Op), []),
+  files: v.optional(v.array(FileSchema), []),
+  ops: v.array(OpSchema),
+  threads: v.optional(v.array(v.array(OpSchema)), []),
+  post: v.optional(v.array(OpSchema), []),
   timeout_ms: v.optional(count),
   risk: v.optional(v.string()),
   racy: v.optional(v.boolean(), false),
   comment: v.optional(v.string()),
 });
-
-export type Op = v.InferOutput<typeof Op>;
-export type OpName = Op["op"];
-export type ScenarioFile = v.InferOutput<typeof ScenarioFile>;
-export type Scenario = v.InferOutput<typeof Scenario>;
 
 /** A line that is not a scenario: where, which field, and what would be right. */
 export class FormatError extends Error {
@@ -140,7 +136,7 @@ export function parseScenarios(text: string, source: string): Scenario[] {
   const scenarios: Scenario[] = [];
   const seen = new Set<string>();
   for (const { value, where } of jsonLines(text, source)) {
-    const result = v.safeParse(Scenario, value);
+    const result = v.safeParse(ScenarioSchema, value);
     if (!result.success) throw new FormatError(`${where}: ${describeIssue(value, result.issues[0])}`);
     if (seen.has(result.output.id)) throw new FormatError(`${where}: id: "${result.output.id}" is used twice`);
     seen.add(result.output.id);

@@ -11,7 +11,8 @@ export {
 } from "./compare.ts";
 export { convertEvents, type Places } from "./convert.ts";
 export { expandRepeats, foldRepeats, pairReturns } from "./events.ts";
-export { FormatError, type Op, type OpName, parseScenarios, type Scenario, type ScenarioFile } from "./format.ts";
+export { FormatError, parseScenarios } from "./format.ts";
+export type { Op, OpName, Scenario, ScenarioFile } from "./op.ts";
 export { Fnv1a, fillPattern, patternByte, runLengths } from "./pattern.ts";
 export { parseMeta, parseRecordings, type RecordingMeta, unseenKinds } from "./recording.ts";
 export type { FinalFile, OpResult, OpTrace, RecordedEvent, Recording } from "./result.ts";

@@ -6,8 +6,8 @@ import { errnoName, type MayFault, PAGE_SIZE, pagesFor } from "@faultline/kernel
 import * as mm from "@faultline/mm";
 import { pageAddress, pagemapEntry, userLoad, userStore } from "@faultline/mm";
 import type { Segment } from "@faultline/uio";
-import type { Op, OpName } from "./format.ts";
 import type { Names } from "./maps.ts";
+import type { Op, OpName } from "./op.ts";
 import { Fnv1a, fillPattern, runLengths } from "./pattern.ts";
 import type { OpResult } from "./result.ts";
 

@@ -27,8 +27,8 @@ import {
   pageAddress,
 } from "@faultline/mm";
 import { convertEvents } from "./convert.ts";
-import type { Op, OpName, Scenario, ScenarioFile } from "./format.ts";
 import { Names } from "./maps.ts";
+import type { Op, OpName, Scenario, ScenarioFile } from "./op.ts";
 import { IOBUF_SIZE, type OpContext, readIntoIobuf, runOp } from "./ops.ts";
 import { Fnv1a, fillPattern } from "./pattern.ts";
 import type { FinalFile, OpResult, OpTrace, Recording } from "./result.ts";
@@ -79,7 +79,13 @@ const UNTRACED: ReadonlySet<OpName> = new Set([
 /** Run a scenario to its end, whatever that is. */
 export function runScenario(scenario: Scenario, options: RunOptions): ScenarioRun {
   const tracer = options.traced === true ? new Tracer(1 << 22) : null;
-  const machine = new Machine({ ...options, trace: tracer, memory: MEMORY, dirtyLimit: DIRTY_LIMIT, disk: { latency: 0 } });
+  const machine = new Machine({
+    ...options,
+    trace: tracer,
+    memory: MEMORY,
+    dirtyLimit: DIRTY_LIMIT,
+    disk: { latency: 0 },
+  });
   return new Runner(scenario, machine, tracer).run();
 }
 

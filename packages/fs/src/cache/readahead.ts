@@ -27,6 +27,8 @@ export interface ReadaheadRevision {
   readonly splitSyncAsync: boolean;
   /** After a read larger than the largest window, the next window is small again: until 6.11 and the updates of 6.1. */
   readonly windowsShrink: boolean;
+  /** A window that reaches the end of the file gets a mark too, although nothing can follow: not on 7.2. */
+  readonly marksLastWindow: boolean;
   /** Read-ahead sees how far the read that needs it has come, not only where the one before ended: 5.12 to 6.x. */
   readonly seesProgress: boolean;
 }
@@ -223,6 +225,7 @@ export function* readWindow(
   const pages = Math.ceil(host.size / PAGE_SIZE);
   if (index >= pages) return;
   const wanted = Math.min(count, pages - index);
+  const marked = index + count < pages || host.sb.readahead.marksLastWindow;
   let rac: ReadaheadControl = { mapping, index, frames: [] };
   for (let i = 0; i < wanted; i++) {
     const frame = mapping.find(index + i) === 0 ? yield* addNewPage(task, mapping, index + i) : NO_PAGE;
@@ -233,7 +236,7 @@ export function* readWindow(
       if (mapping.find(index + i) === 0) return;
       continue;
     }
-    if (i === wanted - asyncSize) mem.flags[frame] |= PG_READAHEAD;
+    if (i === wanted - asyncSize && marked) mem.flags[frame] |= PG_READAHEAD;
     rac.frames.push(frame);
   }
   yield* readBatch(task, rac);

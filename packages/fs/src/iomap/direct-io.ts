@@ -8,6 +8,7 @@ import {
   EINVAL,
   ENOTBLK,
   err,
+  ignoreResult,
   type MaySleep,
   PAGE_SIZE,
   type Pfn,
@@ -279,7 +280,8 @@ function* iomapDioComplete(task: UserTask, iocb: Kiocb, dio: Dio, doneBefore: nu
   if (ret === 0) ret = dio.write ? dio.size : Math.min(dio.size, dio.fileSize - iocb.pos);
   if (dio.write && dio.error === 0 && dio.size > 0) {
     // Whoever faulted the range in meanwhile has the old bytes.
-    yield* invalidateInodePages2(task, inode.mapping, pageIndex(iocb.pos), pageIndex(iocb.pos + dio.size - 1));
+    const [first, last] = [pageIndex(iocb.pos), pageIndex(iocb.pos + dio.size - 1)];
+    ignoreResult(yield* invalidateInodePages2(task, inode.mapping, first, last), "the bytes are on disk all the same");
   }
   dioEnd(inode);
   if (ret > 0) {

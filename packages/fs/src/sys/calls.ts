@@ -170,8 +170,7 @@ export function* sysPipe2(task: FsTask, flags: number): MaySleep<[number, number
   const failed = fds.find(isErr);
   if (failed === undefined) return [fds[0], fds[1]];
   for (const [i, file] of ends.entries()) {
-    if (!isErr(fds[i])) files.remove(fds[i]);
-    fput(task, file);
+    fput(task, isErr(fds[i]) ? file : (files.remove(fds[i]) as File));
   }
   return failed as Status;
 }

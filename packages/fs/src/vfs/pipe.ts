@@ -51,7 +51,7 @@ export class Pipe {
   readonly mutex: Mutex;
   /** Oldest first. */
   readonly slots: PipeSlot[] = [];
-  maxSlots = DEFAULT_SLOTS;
+  maxSlots: number = DEFAULT_SLOTS;
   readers = 1;
   writers = 1;
   readonly readable: WaitChannel;
