@@ -30,7 +30,7 @@ export { Random, RandomChooser } from "./sched/random.ts";
 export { ReplayChooser } from "./sched/replay.ts";
 export { type BlockedTask, type DeadlockReport, deadlockReport, verdictReport } from "./sched/report.ts";
 export { formatSchedule, parseSchedule, type Schedule } from "./sched/schedule.ts";
-export { framesOfError, kernelFrames } from "./sched/stack.ts";
+export { kernelFrames } from "./sched/stack.ts";
 export { type HeldLock, Task, type TaskBody } from "./sched/task.ts";
 export { LIVELOCK_ROUNDS, Livelock, RetryGuard, type Verdict, type VerdictKind } from "./sched/verdict.ts";
 export { Completion, WaitChannel, wakeUp, wakeUpAll } from "./sched/wait.ts";

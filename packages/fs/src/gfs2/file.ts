@@ -54,38 +54,39 @@ import { LM_ST_EXCLUSIVE, LM_ST_SHARED } from "./lm.ts";
 import { gfs2Llseek } from "./seek.ts";
 
 const gfs2VmOps: VmOperations = {
-  /** Linux: gfs2_fault() */
-  *fault(task: UserTask, vmf: VmFault): MaySleep<number> {
-    const inode = inodeOf(vmf.vma);
-    task.world.trace?.emit(task, "gfs2_fault", inode.ino, vmf.pgoff);
-    const holder = new Gfs2Holder(inode.glock, LM_ST_SHARED, 0, "gfs2_fault");
-    const status = yield* gfs2GlockNq(task, holder);
-    const result = status === 0 ? yield* filemapFault(task, vmf) : lockErrorToFault(status);
-    if (status === 0) gfs2GlockDq(task, holder);
-    task.world.trace?.emit(task, "gfs2_fault_ret", result);
-    return result;
-  },
-
+  fault: gfs2Fault,
   mapPages: filemapMapPages,
-
-  /** Linux: gfs2_page_mkwrite() */
-  *pageMkwrite(task: UserTask, vmf: VmFault): MaySleep<number> {
-    const inode = inodeOf(vmf.vma);
-    task.world.trace?.emit(task, "gfs2_page_mkwrite", inode.ino, vmf.pgoff);
-    const holder = new Gfs2Holder(inode.glock, LM_ST_EXCLUSIVE, 0, "gfs2_page_mkwrite");
-    const status = yield* gfs2GlockNq(task, holder);
-    const result = status === 0 ? yield* mkwriteLocked(task, inode, vmf) : lockErrorToFault(status);
-    if (status === 0) gfs2GlockDq(task, holder);
-    if (result === VM_FAULT_LOCKED) folioMarkDirty(task, inode.mapping, vmf.page);
-    task.world.trace?.emit(task, "gfs2_page_mkwrite_ret", result);
-    return result;
-  },
-
+  pageMkwrite: gfs2PageMkwrite,
   *willneed(task: UserTask, vma: Vma, index: number, count: number): MaySleep<void> {
     const { mapping } = inodeOf(vma);
     yield* forcePageCacheReadahead(task, mapping, (vma.file as File).ra, index, count);
   },
 };
+
+/** Linux: gfs2_fault() */
+function* gfs2Fault(task: UserTask, vmf: VmFault): MaySleep<number> {
+  const inode = inodeOf(vmf.vma);
+  task.world.trace?.emit(task, "gfs2_fault", inode.ino, vmf.pgoff);
+  const holder = new Gfs2Holder(inode.glock, LM_ST_SHARED, 0, "gfs2_fault");
+  const status = yield* gfs2GlockNq(task, holder);
+  const result = status === 0 ? yield* filemapFault(task, vmf) : lockErrorToFault(status);
+  if (status === 0) gfs2GlockDq(task, holder);
+  task.world.trace?.emit(task, "gfs2_fault_ret", result);
+  return result;
+}
+
+/** Linux: gfs2_page_mkwrite() */
+function* gfs2PageMkwrite(task: UserTask, vmf: VmFault): MaySleep<number> {
+  const inode = inodeOf(vmf.vma);
+  task.world.trace?.emit(task, "gfs2_page_mkwrite", inode.ino, vmf.pgoff);
+  const holder = new Gfs2Holder(inode.glock, LM_ST_EXCLUSIVE, 0, "gfs2_page_mkwrite");
+  const status = yield* gfs2GlockNq(task, holder);
+  const result = status === 0 ? yield* mkwriteLocked(task, inode, vmf) : lockErrorToFault(status);
+  if (status === 0) gfs2GlockDq(task, holder);
+  if (result === VM_FAULT_LOCKED) folioMarkDirty(task, inode.mapping, vmf.page);
+  task.world.trace?.emit(task, "gfs2_page_mkwrite_ret", result);
+  return result;
+}
 
 /** Linux: vmf_fs_error(), block_page_mkwrite_return() */
 function lockErrorToFault(status: number): number {
@@ -146,52 +147,11 @@ export function* fileUpdateTime(task: UserTask, inode: Gfs2Inode, locked: boolea
 const JIFFY = 4000;
 
 const gfs2FileOps: FileOperations<Faulting> = {
-  /** Linux: gfs2_file_read_iter() */
-  *readIter(task: UserTask, iocb: Kiocb, to: IovIter): Generator<Sleep | Faulting, Ssize, void> {
-    const inode = iocb.file.inode as Gfs2Inode;
-    const { revision } = inode.sb;
-    task.world.trace?.emit(task, "gfs2_file_read_iter", inode.ino);
-    let ret: Ssize = err(ENOTBLK);
-    if ((iocb.flags & IOCB_DIRECT) !== 0) {
-      ret = yield* revision.directRead(task, iocb, to);
-      if (ret === err(ENOTBLK)) iocb.flags &= ~IOCB_DIRECT;
-    }
-    if (ret === err(ENOTBLK)) ret = yield* revision.bufferedRead(task, iocb, to);
-    task.world.trace?.emit(task, "gfs2_file_read_iter_ret", ret);
-    return ret;
-  },
-
-  /** Linux: gfs2_file_write_iter() */
-  *writeIter(task: UserTask, iocb: Kiocb, from: IovIter): Generator<Sleep | Faulting, Ssize, void> {
-    const inode = iocb.file.inode as Gfs2Inode;
-    task.world.trace?.emit(task, "gfs2_file_write_iter", inode.ino);
-    if ((iocb.flags & IOCB_APPEND) !== 0) {
-      // Only to learn the size; another node may change it again before the write.
-      const holder = new Gfs2Holder(inode.glock, LM_ST_SHARED, 0, "gfs2_file_write_iter");
-      const status = yield* gfs2GlockNq(task, holder);
-      if (status === 0) gfs2GlockDq(task, holder);
-    }
-    if (task.world.preemptible || !downWriteTrylock(task, inode.rwsem)) yield* downWrite(task, inode.rwsem);
-    const checked = genericWriteChecks(task, iocb, from);
-    const ret = checked > 0 ? yield* writeUnderRwsem(task, iocb, from, inode) : checked;
-    upWrite(task, inode.rwsem);
-    task.world.trace?.emit(task, "gfs2_file_write_iter_ret", ret);
-    return ret;
-  },
-
+  readIter: gfs2FileReadIter,
+  writeIter: gfs2FileWriteIter,
   llseek: gfs2Llseek,
   fsync: gfs2Fsync,
-
-  /** Linux: gfs2_mmap() */
-  *mmap(task: UserTask, file: File): MaySleep<VmaBacking | Status> {
-    const inode = file.inode as Gfs2Inode;
-    // For the time of the last access, which is not kept here.
-    const holder = new Gfs2Holder(inode.glock, LM_ST_SHARED, 0, "gfs2_mmap");
-    const status = yield* gfs2GlockNq(task, holder);
-    if (status !== 0) return status as Status;
-    gfs2GlockDq(task, holder);
-    return { mapping: inode.mapping, ops: gfs2VmOps, file };
-  },
+  mmap: gfs2Mmap,
 
   release(task: UserTask, file: File): void {
     const inode = file.inode as Gfs2Inode;
@@ -199,6 +159,50 @@ const gfs2FileOps: FileOperations<Faulting> = {
     if (inode.openCount === 0 && inode.disk.links === 0) inode.sb.evict(task, inode);
   },
 };
+
+/** Linux: gfs2_file_read_iter() */
+function* gfs2FileReadIter(task: UserTask, iocb: Kiocb, to: IovIter): Generator<Sleep | Faulting, Ssize, void> {
+  const inode = iocb.file.inode as Gfs2Inode;
+  const { revision } = inode.sb;
+  task.world.trace?.emit(task, "gfs2_file_read_iter", inode.ino);
+  let ret: Ssize = err(ENOTBLK);
+  if ((iocb.flags & IOCB_DIRECT) !== 0) {
+    ret = yield* revision.directRead(task, iocb, to);
+    if (ret === err(ENOTBLK)) iocb.flags &= ~IOCB_DIRECT;
+  }
+  if (ret === err(ENOTBLK)) ret = yield* revision.bufferedRead(task, iocb, to);
+  task.world.trace?.emit(task, "gfs2_file_read_iter_ret", ret);
+  return ret;
+}
+
+/** Linux: gfs2_file_write_iter() */
+function* gfs2FileWriteIter(task: UserTask, iocb: Kiocb, from: IovIter): Generator<Sleep | Faulting, Ssize, void> {
+  const inode = iocb.file.inode as Gfs2Inode;
+  task.world.trace?.emit(task, "gfs2_file_write_iter", inode.ino);
+  if ((iocb.flags & IOCB_APPEND) !== 0) {
+    // Only to learn the size; another node may change it again before the write.
+    const holder = new Gfs2Holder(inode.glock, LM_ST_SHARED, 0, "gfs2_file_write_iter");
+    const status = yield* gfs2GlockNq(task, holder);
+    if (status === 0) gfs2GlockDq(task, holder);
+  }
+  if (task.world.preemptible || !downWriteTrylock(task, inode.rwsem)) yield* downWrite(task, inode.rwsem);
+  const checked = genericWriteChecks(task, iocb, from);
+  const ret = checked > 0 ? yield* writeUnderRwsem(task, iocb, from, inode) : checked;
+  upWrite(task, inode.rwsem);
+  task.world.trace?.emit(task, "gfs2_file_write_iter_ret", ret);
+  return ret;
+}
+
+/** Linux: gfs2_mmap() */
+function* gfs2Mmap(task: UserTask, file: File): MaySleep<VmaBacking | Status> {
+  const inode = file.inode as Gfs2Inode;
+  // For the time of the last access, which is not kept here.
+  const holder = new Gfs2Holder(inode.glock, LM_ST_SHARED, 0, "gfs2_mmap");
+  const status = yield* gfs2GlockNq(task, holder);
+  if (status !== 0) return status as Status;
+  gfs2GlockDq(task, holder);
+  return { mapping: inode.mapping, ops: gfs2VmOps, file };
+}
 
 function* writeUnderRwsem(task: UserTask, iocb: Kiocb, from: IovIter, inode: Gfs2Inode): MayFault<Ssize> {
   const { revision } = inode.sb;

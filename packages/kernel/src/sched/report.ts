@@ -1,6 +1,6 @@
 // What a person is told at the end of a run: the verdict in one line, and what is behind it.
 
-import { framesOfError, sleepingFrames } from "./stack.ts";
+import { sleepingFrames } from "./stack.ts";
 import type { Task } from "./task.ts";
 import type { Verdict } from "./verdict.ts";
 import { WaitChannel } from "./wait.ts";
@@ -86,7 +86,7 @@ export function verdictReport(verdict: Verdict): string[] {
         `BUG: ${verdict.bug.message}`,
         ...verdict.bug.dump.map((line) => `  ${line}`),
         `  in ${verdict.task.comm} (pid ${verdict.task.pid}):`,
-        ...framesOfError(verdict.bug).map((name) => `    ${name}`),
+        ...verdict.bug.frames.map((name) => `    ${name}`),
       ];
     case "deadlock":
       return deadlockLines(deadlockReport(verdict.blocked));

@@ -13,8 +13,10 @@ const MACHINERY = new Set(["next", "is_ready"]);
 /** Below these frames there is no task: they end the chain. */
 const BOTTOM = new Set(["resume", "run_to_verdict", "run_sync", "sleeping_frames"]);
 
-/** Functions on the JavaScript stack, innermost first, under their kernel names. */
-export function kernelFrames(skip: (...args: never[]) => unknown = kernelFrames): string[] {
+type Callable = ((...args: never[]) => unknown) | (new (...args: never[]) => unknown);
+
+/** Functions on the JavaScript stack, innermost first, under their kernel names; those above `skip` only. */
+export function kernelFrames(skip: Callable = kernelFrames): string[] {
   const limit = Error.stackTraceLimit;
   const prepare = Error.prepareStackTrace;
   try {
@@ -28,12 +30,6 @@ export function kernelFrames(skip: (...args: never[]) => unknown = kernelFrames)
     Error.stackTraceLimit = limit;
     Error.prepareStackTrace = prepare;
   }
-}
-
-/** Functions of an error's stack, innermost first, under their kernel names. */
-export function framesOfError(error: Error): string[] {
-  const lines = (error.stack ?? "").split("\n");
-  return namesOf(lines.map((line) => /^\s+at (?:async )?([\w$.#]+)/.exec(line)?.[1] ?? ""));
 }
 
 /** The call chain of a sleeping task, innermost first. Only for a run that is over. */
@@ -60,6 +56,8 @@ function namesOf(functionNames: readonly string[]): string[] {
     const name = kernelName(full.slice(full.lastIndexOf(".") + 1));
     if (BOTTOM.has(name)) break;
     if (/^[a-z_]/.test(name) && !MACHINERY.has(name)) names.push(name);
+    // What called the system call is not the kernel.
+    if (name.startsWith("sys_")) break;
   }
   return names;
 }

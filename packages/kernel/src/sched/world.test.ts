@@ -1,6 +1,7 @@
 // The run loop: who runs when, how time passes, how a run ends, and that a run replays.
 import { describe, expect, test } from "vitest";
 import {
+  bugOn,
   type Chooser,
   Completion,
   FifoChooser,
@@ -271,9 +272,15 @@ describe("synchronous calls", () => {
     const failing = function* (): MaySleep<void> {
       throw new KernelBug("broken");
     };
-    expect(() => world.runSync(task, failing())).toThrow(
-      new RunError({ kind: "bug", task, bug: new KernelBug("broken") }),
-    );
+    let thrown: unknown;
+    try {
+      world.runSync(task, failing());
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(RunError);
+    const { verdict } = thrown as RunError;
+    expect(verdict).toMatchObject({ kind: "bug", task, bug: { message: "broken", frames: ["failing"] } });
     const hanging = function* (): MaySleep<void> {
       const never = new Completion("never");
       while (!never.isReady()) yield never;
@@ -329,4 +336,20 @@ test("a waiter that was woken in vain keeps its place", () => {
   });
   expect(world.run().verdict.kind).toBe("completed");
   expect(through).toEqual(["a", "b", "c"]);
+});
+
+test("a bug knows the whole call chain, from where it is to the system call", () => {
+  const world = new World();
+  const deep = function* deepDown(left: number): MaySleep<void> {
+    if (left === 0) bugOn(true, "at the bottom");
+    yield PREEMPT;
+    yield* deep(left - 1);
+  };
+  const task = world.spawn("main", function* sysNanosleep(): MaySleep<void> {
+    yield* deep(30);
+  });
+  const { verdict } = world.run();
+  expect(verdict.kind === "bug" && verdict.task).toBe(task);
+  const frames = verdict.kind === "bug" ? verdict.bug.frames : [];
+  expect(frames).toEqual(["bug_on", ...Array(31).fill("deep_down"), "sys_nanosleep"]);
 });
