@@ -4,31 +4,15 @@
 // Between M22 (5.18) and today this changed in one place that shows: how a direct write that never makes
 // progress ends (`boundedRetries`).
 
-import {
-  EAGAIN,
-  EFAULT,
-  ENOTBLK,
-  err,
-  type MayFault,
-  type MaySleep,
-  PAGE_SIZE,
-  RetryGuard,
-  type Ssize,
-} from "@faultline/kernel";
+import { EAGAIN, EFAULT, ENOTBLK, err, type MayFault, PAGE_SIZE, RetryGuard, type Ssize } from "@faultline/kernel";
 import { FAULTS_DISABLED, pagefaultDisable, pagefaultEnable, type UserTask } from "@faultline/mm";
 import { faultInIovIterReadable, faultInIovIterWriteable, type IovIter, isIterFaultedIn } from "@faultline/uio";
 import { genericFileReadIter } from "../../cache/filemap-read.ts";
-import { iomapFileBufferedWrite } from "../../iomap/buffered-write.ts";
-import { IOMAP_DIO_PARTIAL, iomapDioRw } from "../../iomap/direct-io.ts";
 import { IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../../vfs/kiocb.ts";
-import { gfs2IomapOps } from "../bmap.ts";
-import { Gfs2Holder } from "../glock.ts";
-import { gfs2GlockDq, gfs2GlockNq, gfs2GlockTryNq } from "../glock-queue.ts";
 import type { Gfs2Inode } from "../inode.ts";
-import { LM_ST_DEFERRED, LM_ST_EXCLUSIVE, LM_ST_SHARED } from "../lm.ts";
 import type { Gfs2Io } from "../revision.ts";
 import type { FaultInWindow, WindowRule } from "../window.ts";
-import { DIO_NOFAULT } from "./dio-access.ts";
+import { directLocked, readLocked, writeLocked } from "./nofault.ts";
 
 /**
  * Read what is cached without the glock, then the rest under it.
@@ -67,20 +51,6 @@ function* bufferedRead(task: UserTask, iocb: Kiocb, to: IovIter, rule: WindowRul
     guard.again(`${read} bytes read, ${to.count} left`);
   }
   return (read > 0 ? read : ret) as Ssize;
-}
-
-/** One try under the glock. Context: sleeps, and by its type takes no user fault. */
-function* readLocked(task: UserTask, iocb: Kiocb, to: IovIter, inode: Gfs2Inode): MaySleep<Ssize> {
-  const holder = new Gfs2Holder(inode.glock, LM_ST_SHARED, 0, "gfs2_file_read_iter");
-  if (!gfs2GlockTryNq(task, holder)) {
-    const status = yield* gfs2GlockNq(task, holder);
-    if (status !== 0) return status as Ssize;
-  }
-  pagefaultDisable(task);
-  const ret = yield* genericFileReadIter(task, iocb, to, FAULTS_DISABLED);
-  pagefaultEnable(task);
-  gfs2GlockDq(task, holder);
-  return ret;
 }
 
 /**
@@ -128,20 +98,6 @@ function* bufferedWrite(task: UserTask, iocb: Kiocb, from: IovIter, rule: Window
   from.count = whole - written;
   ret = (written > 0 ? written : ret) as Ssize;
   task.world.trace?.emit(task, "gfs2_file_buffered_write_ret", ret);
-  return ret;
-}
-
-/** One try under the glock. Context: sleeps, and by its type takes no user fault. */
-function* writeLocked(task: UserTask, iocb: Kiocb, from: IovIter, inode: Gfs2Inode): MaySleep<Ssize> {
-  const holder = new Gfs2Holder(inode.glock, LM_ST_EXCLUSIVE, 0, "gfs2_file_buffered_write");
-  if (!gfs2GlockTryNq(task, holder)) {
-    const status = yield* gfs2GlockNq(task, holder);
-    if (status !== 0) return status as Ssize;
-  }
-  pagefaultDisable(task);
-  const ret = yield* iomapFileBufferedWrite(task, iocb, from, gfs2IomapOps, FAULTS_DISABLED);
-  pagefaultEnable(task);
-  gfs2GlockDq(task, holder);
   return ret;
 }
 
@@ -222,28 +178,4 @@ function* directWrite(
     guard.again(`${written} bytes written, ${from.count} left`);
   }
   return ret < 0 ? ret : (written as Ssize);
-}
-
-/** One try under the glock. Context: sleeps, and by its type takes no user fault. */
-function* directLocked(
-  task: UserTask,
-  iocb: Kiocb,
-  iter: IovIter,
-  inode: Gfs2Inode,
-  doneBefore: number,
-  ip: string,
-): MaySleep<Ssize> {
-  const holder = new Gfs2Holder(inode.glock, LM_ST_DEFERRED, 0, ip);
-  const status = yield* gfs2GlockNq(task, holder);
-  if (status !== 0) return status as Ssize;
-  let ret = 0 as Ssize;
-  if (!iter.dataSource || iocb.pos + iter.count <= inode.size) {
-    pagefaultDisable(task);
-    iter.nofault = true;
-    ret = yield* iomapDioRw(task, iocb, iter, gfs2IomapOps, IOMAP_DIO_PARTIAL, DIO_NOFAULT, doneBefore);
-    iter.nofault = false;
-    pagefaultEnable(task);
-  }
-  gfs2GlockDq(task, holder);
-  return ret;
 }
