@@ -2,7 +2,7 @@ import { defineConfig } from "tsup";
 
 // No declarations: nobody imports a command.
 export default defineConfig({
-  entry: ["src/faultline.ts", "src/worker.ts"],
+  entry: ["src/faultline.ts", "src/worker.ts", "src/replayer.ts"],
   format: ["esm"],
   target: "node20",
   sourcemap: true,

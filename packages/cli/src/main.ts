@@ -22,6 +22,14 @@ interface Entry {
 }
 
 const COMMANDS: Readonly<Record<string, Entry>> = {
+  run: {
+    about: "run scenarios: results, verdict, trace, and a line that replays it",
+    load: async () => (await import("./commands/run.ts")).run as unknown as Command,
+  },
+  conform: {
+    about: "replay recordings of real kernels and tell what differs",
+    load: async () => (await import("./commands/conform.ts")).conform as unknown as Command,
+  },
   explore: {
     about: "explore every schedule of a program within bounds",
     load: async () => (await import("./commands/explore.ts")).explore as unknown as Command,
@@ -51,9 +59,14 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   } catch (error) {
     const where = name !== undefined && Object.hasOwn(COMMANDS, name) ? `faultline ${name}` : "faultline";
     const [message] = (error instanceof Error ? error.message : String(error)).split("\n");
-    io.err(`${where}: ${error instanceof UsageError ? "" : "cannot go on: "}${message}\n`);
+    io.err(`${where}: ${saysItAll(error) ? "" : "cannot go on: "}${message}\n`);
     return 2;
   }
+}
+
+/** Is the message written for the user? Scenario files are read by a package that not every command loads. */
+function saysItAll(error: unknown): boolean {
+  return error instanceof UsageError || (error instanceof Error && error.name === "FormatError");
 }
 
 function overview(): string {

@@ -1,7 +1,7 @@
 // Where a program comes from, as plain data that can be sent to a worker and written to a file.
 
 import { CATALOGUE, type Program } from "@faultline/explore";
-import { UsageError, wholeNumber } from "./usage.ts";
+import { readBudgets, UsageError, wholeNumber } from "./usage.ts";
 
 /** A program that is built in, and how many tasks it has. */
 export interface Source {
@@ -30,15 +30,4 @@ export function readSource(name: string | undefined, n: string | undefined, budg
   if (!Object.hasOwn(CATALOGUE, name)) throw new UsageError(`there is no program "${name}"; there are ${names}`);
   const { usual, least, most } = CATALOGUE[name].size;
   return { name, n: wholeNumber(n, "--n", least, most, usual), environment: readBudgets(budgets) };
-}
-
-/** `evict=2,disk-error=1` */
-function readBudgets(text: string | undefined): Record<string, number> {
-  const budgets: Record<string, number> = {};
-  for (const part of text === undefined || text === "" ? [] : text.split(",")) {
-    const match = /^([a-z][a-z0-9-]*)=(\d{1,6})$/.exec(part);
-    if (match === null) throw new UsageError(`--budget must look like evict=2,disk-error=1, and "${part}" does not`);
-    budgets[match[1]] = Number(match[2]);
-  }
-  return budgets;
 }

@@ -72,3 +72,14 @@ export function oneOf<W extends string>(text: string | undefined, option: string
   if (word === undefined) throw new UsageError(`${option} must be one of ${words.join(", ")}, not "${text}"`);
   return word;
 }
+
+/** How often choices of the environment may go wrong: `evict=2,disk-error=1`. */
+export function readBudgets(text: string | undefined): Record<string, number> {
+  const budgets: Record<string, number> = {};
+  for (const part of text === undefined || text === "" ? [] : text.split(",")) {
+    const match = /^([a-z][a-z0-9-]*)=(\d{1,6})$/.exec(part);
+    if (match === null) throw new UsageError(`--budget must look like evict=2,disk-error=1, and "${part}" does not`);
+    budgets[match[1]] = Number(match[2]);
+  }
+  return budgets;
+}

@@ -127,6 +127,17 @@ export class FormatError extends Error {
   }
 }
 
+/** Read one line of a file of scenarios; `where` is what the errors call it. Throws FormatError. */
+export function parseScenario(line: string, where: string): Scenario {
+  return checkScenario(parseJson(line, where), where);
+}
+
+function checkScenario(value: unknown, where: string): Scenario {
+  const result = v.safeParse(ScenarioSchema, value);
+  if (!result.success) throw new FormatError(`${where}: ${describeIssue(value, result.issues[0])}`);
+  return result.output;
+}
+
 /**
  * Read a file of scenarios.
  *
@@ -136,11 +147,10 @@ export function parseScenarios(text: string, source: string): Scenario[] {
   const scenarios: Scenario[] = [];
   const seen = new Set<string>();
   for (const { value, where } of jsonLines(text, source)) {
-    const result = v.safeParse(ScenarioSchema, value);
-    if (!result.success) throw new FormatError(`${where}: ${describeIssue(value, result.issues[0])}`);
-    if (seen.has(result.output.id)) throw new FormatError(`${where}: id: "${result.output.id}" is used twice`);
-    seen.add(result.output.id);
-    scenarios.push(result.output);
+    const scenario = checkScenario(value, where);
+    if (seen.has(scenario.id)) throw new FormatError(`${where}: id: "${scenario.id}" is used twice`);
+    seen.add(scenario.id);
+    scenarios.push(scenario);
   }
   if (scenarios.length === 0) throw new FormatError(`${source}: holds no scenario; one JSON object a line is expected`);
   return scenarios;
@@ -151,11 +161,16 @@ export function* jsonLines(text: string, source: string): Generator<{ value: unk
   for (const [index, line] of text.split("\n").entries()) {
     if (line.trim() === "") continue;
     const where = `${source}:${index + 1}`;
-    try {
-      yield { value: JSON.parse(line), where };
-    } catch (error) {
-      throw error instanceof SyntaxError ? new FormatError(`${where}: not JSON: ${error.message}`) : error;
-    }
+    yield { value: parseJson(line, where), where };
+  }
+}
+
+/** Throws FormatError when the text is not JSON. */
+export function parseJson(text: string, where: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw error instanceof SyntaxError ? new FormatError(`${where}: not JSON: ${error.message}`) : error;
   }
 }
 

@@ -11,10 +11,10 @@ export {
 } from "./compare.ts";
 export { convertEvents, type Places } from "./convert.ts";
 export { expandRepeats, foldRepeats, pairReturns } from "./events.ts";
-export { FormatError, parseScenarios } from "./format.ts";
+export { FormatError, parseScenario, parseScenarios } from "./format.ts";
 export type { Op, OpName, Scenario, ScenarioFile } from "./op.ts";
 export { Fnv1a, fillPattern, patternByte, runLengths } from "./pattern.ts";
-export { parseMeta, parseRecordings, type RecordingMeta, unseenKinds } from "./recording.ts";
+export { parseMeta, parseRecording, parseRecordings, type RecordingMeta, unseenKinds, unseenOn } from "./recording.ts";
 export type { FinalFile, OpResult, OpTrace, RecordedEvent, Recording } from "./result.ts";
-export { type RunOptions, runScenario, type ScenarioRun } from "./run.ts";
+export { type OpSpan, type RunOptions, runScenario, type ScenarioRun } from "./run.ts";
 export { TIERS, type Tier } from "./tier.ts";

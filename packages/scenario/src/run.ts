@@ -49,6 +49,8 @@ export interface ScenarioRun {
   readonly verdict: Verdict;
   readonly machine: Machine;
   readonly names: Names;
+  /** Every operation that was begun, in that order. */
+  readonly spans: readonly OpSpan[];
   /** The part of the trace that belongs to the scenario, set-up excluded. */
   events(): Iterable<TraceEvent>;
 }
@@ -89,12 +91,15 @@ export function runScenario(scenario: Scenario, options: RunOptions): ScenarioRu
   return new Runner(scenario, machine, tracer).run();
 }
 
-/** The events of one operation: a stretch of the trace, and the task that they belong to. */
-interface Window {
+/** One operation that was begun: the task that made it, and the stretch of the trace that it took. */
+export interface OpSpan {
   readonly pid: number;
   readonly from: number;
+  /** Infinity when it never returned. */
   readonly to: number;
-  readonly trace: Omit<OpTrace, "events">;
+  readonly at: Omit<OpTrace, "events">;
+  /** Does the recorder keep its events? */
+  readonly kept: boolean;
 }
 
 class Runner {
@@ -102,7 +107,7 @@ class Runner {
   readonly #machine: Machine;
   readonly #tracer: Tracer | null;
   readonly #names = new Names();
-  readonly #windows: Window[] = [];
+  readonly #spans: OpSpan[] = [];
   readonly #results: OpResult[] = [];
   readonly #threads: OpResult[][];
   readonly #post: OpResult[] = [];
@@ -132,6 +137,7 @@ class Runner {
       verdict,
       machine,
       names: this.#names,
+      spans: this.#spans,
       events: () => this.#tracer?.events(this.#start) ?? [],
     };
   }
@@ -206,13 +212,13 @@ class Runner {
       const { minFlt, majFlt } = task;
       const from = this.#tracer?.count ?? 0;
       // An operation that never returns leaves its events all the same.
-      const slot = this.#windows.length;
-      const window = { pid: task.pid, from, to: Number.POSITIVE_INFINITY, trace: { op: index, ...where } };
-      task.world.elapse(1);
+      const slot = this.#spans.length;
       const kept = !UNTRACED.has(op.op) && !(op.quiet === true && where.thread === undefined);
-      if (kept) this.#windows.push(window);
+      const span = { pid: task.pid, from, to: Number.POSITIVE_INFINITY, at: { op: index, ...where }, kept };
+      this.#spans.push(span);
+      task.world.elapse(1);
       const result = yield* runOp(context, op);
-      if (kept) this.#windows[slot] = { ...window, to: this.#tracer?.count ?? 0 };
+      this.#spans[slot] = { ...span, to: this.#tracer?.count ?? 0 };
       results.push({ ...result, minflt: task.minFlt - minFlt, majflt: task.majFlt - majFlt });
     }
   }
@@ -234,10 +240,11 @@ class Runner {
     if (this.#tracer === null) return [];
     const all = [...this.#tracer.events(this.#start)];
     const traces: OpTrace[] = [];
-    for (const { pid, from, to, trace } of this.#windows) {
+    for (const { pid, from, to, at, kept } of this.#spans) {
+      if (!kept) continue;
       const own = all.slice(from - this.#start, to - this.#start).filter((event) => event.task === pid);
       const events = convertEvents(own, this.#names);
-      if (events.length > 0) traces.push({ ...trace, events });
+      if (events.length > 0) traces.push({ ...at, events });
     }
     return traces;
   }

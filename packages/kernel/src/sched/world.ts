@@ -46,6 +46,8 @@ export class World {
   readonly trace: Tracer | null;
   /** Labels of the numbers that newId gave out, for whoever prints a trace; kept only while there is one. */
   readonly labels: Map<number, string> | null;
+  /** Names of the tasks by pid, for the same reader; kept only while there is a trace. */
+  readonly comms: Map<number, string> | null;
   readonly lockdep: Lockdep | null;
   readonly maxSteps: number;
   readonly settle: boolean;
@@ -77,6 +79,7 @@ export class World {
     this.preemptible = this.chooser.preemptive;
     this.trace = options.trace ?? null;
     this.labels = this.trace === null ? null : new Map();
+    this.comms = this.trace === null ? null : new Map();
     this.lockdep = options.lockdep === true ? new Lockdep() : options.lockdep || null;
     this.maxSteps = options.maxSteps ?? 20_000_000;
     this.settle = options.settle ?? false;
@@ -120,6 +123,7 @@ export class World {
   start(task: Task, body: TaskBody): void {
     if (task.alive) throw new TypeError(`task ${task.comm} (pid ${task.pid}) is already running`);
     task.body = body;
+    this.comms?.set(task.pid, task.comm);
     this.#live.push(task);
     if (!task.daemon) this.#regular++;
     this.makeRunnable(task);
