@@ -30,6 +30,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     about: "replay recordings of real kernels and tell what differs",
     load: async () => (await import("./commands/conform.ts")).conform as unknown as Command,
   },
+  bench: {
+    about: "measure how fast it is, as ratios in one run",
+    load: async () => (await import("./commands/bench.ts")).bench as unknown as Command,
+  },
   explore: {
     about: "explore every schedule of a program within bounds",
     load: async () => (await import("./commands/explore.ts")).explore as unknown as Command,
