@@ -9,7 +9,9 @@ async function bench(...args: string[]): Promise<{ status: number; out: string; 
   const io: Io = {
     out: (text) => void (said.out += text),
     err: (text) => void (said.err += text),
+    in: () => "",
     isTerminal: false,
+    command: "faultline",
     // Each look at the clock takes a tenth of a second, so that a row takes a few rounds.
     now: () => (now += 0.1),
     onInterrupt: () => () => {},
