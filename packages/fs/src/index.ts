@@ -18,6 +18,8 @@ export { Gfs2Inode } from "./gfs2/inode.ts";
 export { LM_ST_DEFERRED, LM_ST_EXCLUSIVE, LM_ST_SHARED, LM_ST_UNLOCKED } from "./gfs2/lm.ts";
 export type { Gfs2Io, Gfs2Revision } from "./gfs2/revision.ts";
 export { REVISIONS } from "./gfs2/revisions/catalogue.ts";
+export { CURES } from "./gfs2/revisions/cures/catalogue.ts";
+export type { Cure } from "./gfs2/revisions/cures/cure.ts";
 export { GFS2_5_10, GFS2_6_1, GFS2_6_12, GFS2_7_2 } from "./gfs2/revisions/kernels.ts";
 export { Gfs2Sbd } from "./gfs2/sbd.ts";
 export { SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET } from "./gfs2/seek.ts";

@@ -13,6 +13,7 @@ import {
   ENOTBLK,
   err,
   type Faulting,
+  type HeldLock,
   type MayFault,
   type MaySleep,
   PAGE_SIZE,
@@ -47,10 +48,10 @@ import { IOCB_APPEND, IOCB_DIRECT, IOCB_DSYNC, type Kiocb } from "../vfs/kiocb.t
 import { genericWriteChecks, genericWriteSync } from "../vfs/write-checks.ts";
 import { gfs2AllocatePageBacking, gfs2UnstuffDinode, gfs2WriteAllocRequired } from "./bmap.ts";
 import { gfs2Fsync } from "./fsync.ts";
-import { Gfs2Holder, GLF_DIRTY } from "./glock.ts";
+import { Gfs2Holder, GLF_DIRTY, Glock } from "./glock.ts";
 import { gfs2GlockDq, gfs2GlockNq } from "./glock-queue.ts";
 import type { Gfs2Inode } from "./inode.ts";
-import { LM_ST_EXCLUSIVE, LM_ST_SHARED } from "./lm.ts";
+import { GLR_TRYFAILED, LM_FLAG_TRY, LM_ST_EXCLUSIVE, LM_ST_SHARED } from "./lm.ts";
 import { gfs2Llseek } from "./seek.ts";
 
 const gfs2VmOps: VmOperations = {
@@ -67,8 +68,8 @@ const gfs2VmOps: VmOperations = {
 function* gfs2Fault(task: UserTask, vmf: VmFault): MaySleep<number> {
   const inode = inodeOf(vmf.vma);
   task.world.trace?.emit(task, "gfs2_fault", inode.ino, vmf.pgoff);
-  const holder = new Gfs2Holder(inode.glock, LM_ST_SHARED, 0, "gfs2_fault");
-  const status = yield* gfs2GlockNq(task, holder);
+  const holder = new Gfs2Holder(inode.glock, LM_ST_SHARED, faultLockFlags(task, inode), "gfs2_fault");
+  const status = meetsItself(task, holder) ? GLR_TRYFAILED : yield* gfs2GlockNq(task, holder);
   const result = status === 0 ? yield* filemapFault(task, vmf) : lockErrorToFault(status);
   if (status === 0) gfs2GlockDq(task, holder);
   task.world.trace?.emit(task, "gfs2_fault_ret", result);
@@ -79,13 +80,27 @@ function* gfs2Fault(task: UserTask, vmf: VmFault): MaySleep<number> {
 function* gfs2PageMkwrite(task: UserTask, vmf: VmFault): MaySleep<number> {
   const inode = inodeOf(vmf.vma);
   task.world.trace?.emit(task, "gfs2_page_mkwrite", inode.ino, vmf.pgoff);
-  const holder = new Gfs2Holder(inode.glock, LM_ST_EXCLUSIVE, 0, "gfs2_page_mkwrite");
-  const status = yield* gfs2GlockNq(task, holder);
+  const holder = new Gfs2Holder(inode.glock, LM_ST_EXCLUSIVE, faultLockFlags(task, inode), "gfs2_page_mkwrite");
+  const status = meetsItself(task, holder) ? GLR_TRYFAILED : yield* gfs2GlockNq(task, holder);
   const result = status === 0 ? yield* mkwriteLocked(task, inode, vmf) : lockErrorToFault(status);
   if (status === 0) gfs2GlockDq(task, holder);
   if (result === VM_FAULT_LOCKED) folioMarkDirty(task, inode.mapping, vmf.page);
   task.world.trace?.emit(task, "gfs2_page_mkwrite_ret", result);
   return result;
+}
+
+/** How a fault takes its glock: by waiting for it. */
+function faultLockFlags(task: UserTask, inode: Gfs2Inode): number {
+  return inode.sb.revision.faultTriesUnderGlock && task.held.some(isGlock) ? LM_FLAG_TRY : 0;
+}
+
+/** Would a fault that only tries for its glock try for one that its task holds? */
+function meetsItself(task: UserTask, { flags, glock }: Gfs2Holder): boolean {
+  return (flags & LM_FLAG_TRY) !== 0 && task.held.some(({ lock }) => lock === glock);
+}
+
+function isGlock({ lock }: HeldLock): boolean {
+  return lock instanceof Glock;
 }
 
 /** Linux: vmf_fs_error(), block_page_mkwrite_return() */

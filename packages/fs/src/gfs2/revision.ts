@@ -34,6 +34,8 @@ export interface Gfs2Revision {
   readonly directKeepsTimes: boolean;
   /** write() knows RWF_NOAPPEND (6.9 on), RWF_ATOMIC and RWF_DONTCACHE (6.11, 6.14 on). */
   readonly rwfFlags: number;
+  /** A fault of a task that holds a glock only tries for the next one; `cure:trylock-sigbus` alone. */
+  readonly faultTriesUnderGlock: boolean;
   /** Pipes: what a write leaves in a slot whose copy failed (7.2 differs). */
   readonly pipeKeepsEmptySlot: boolean;
   readonly bufferedRead: Gfs2Io;

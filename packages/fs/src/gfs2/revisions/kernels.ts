@@ -42,6 +42,7 @@ export const GFS2_7_2: Gfs2Revision = {
   zeroesBeyondEof: false,
   directKeepsTimes: true,
   rwfFlags: RWF_5_10 | RWF_NOAPPEND | RWF_ATOMIC | RWF_DONTCACHE,
+  faultTriesUnderGlock: false,
   pipeKeepsEmptySlot: false,
   bufferedRead: bufferedReadWith(shouldFaultInPages),
   bufferedWrite: bufferedWriteWith(shouldFaultInPages),

@@ -1,0 +1,44 @@
+// cure:hold-references: keep references to the buffer's pages, so that they cannot go away before the second try.
+
+import type { Pfn } from "@faultline/kernel";
+import { putUserPages } from "@faultline/mm";
+import { GRAB_FAULTING, iovIterGetPages } from "@faultline/uio";
+import { GFS2_6_12 } from "../kernels.ts";
+import type { Cure } from "./cure.ts";
+import { type Remedy, retrying } from "./retrying.ts";
+
+/** Pages of one call at most: references keep memory from being reclaimed. */
+const MAX_PAGES = 256;
+
+function holding(): Remedy {
+  const pages: Pfn[] = [];
+  return {
+    *between(task, iter) {
+      // Once: pages that cannot go away have no reason to be missing a second time.
+      if (pages.length > 0) return false;
+      const got = yield* iovIterGetPages(task, iter, iter.count, MAX_PAGES, GRAB_FAULTING);
+      pages.push(...got.pages);
+      return got.bytes > 0;
+    },
+    end: (task) => putUserPages(task, pages, false),
+  };
+}
+
+export const CURE_HOLD_REFERENCES: Cure = {
+  ...GFS2_6_12,
+  name: "cure:hold-references",
+  title: "keep references to the buffer's pages across the second try",
+  ...retrying(holding),
+  story: {
+    proposed:
+      "Andreas Gruenbacher's series of 1 July 2021: when the copy falls short, iov_iter_get_pages_alloc takes " +
+      "references to up to 256 pages of the buffer, once, and they are kept until the second try is over.",
+    seemedRight: "A page with a reference cannot be freed, so the second try must find it. One retry is enough.",
+    defeat:
+      "The copy needs the entry in the page table, and no reference keeps that: another thread syncs the file behind the " +
+      "buffer, its pages are write-protected again, and the call fails with -EFAULT on memory that is perfectly good. " +
+      "What a reference does keep is the page: out of reclaim's reach, and in the way of whoever wants to invalidate " +
+      "it. Between nodes that is one file's lock held back while its task waits for another's: the deadlock again, by " +
+      "other means. So fault-in keeps no references.",
+  },
+};
