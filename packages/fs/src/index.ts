@@ -21,6 +21,7 @@ export { REVISIONS } from "./gfs2/revisions/catalogue.ts";
 export { CURES } from "./gfs2/revisions/cures/catalogue.ts";
 export type { Cure } from "./gfs2/revisions/cures/cure.ts";
 export { GFS2_5_10, GFS2_6_1, GFS2_6_12, GFS2_7_2 } from "./gfs2/revisions/kernels.ts";
+export { GFS2_5_16, GFS2_5_18, GFS2_V4 } from "./gfs2/revisions/unrecorded.ts";
 export { Gfs2Sbd } from "./gfs2/sbd.ts";
 export { SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET } from "./gfs2/seek.ts";
 export { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "./gfs2/truncate.ts";

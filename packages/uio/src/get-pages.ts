@@ -28,6 +28,7 @@ import {
   FOLL_WRITE,
   getPage,
   getUserPagesFast,
+  getUserPagesFastOnly,
   getUserPagesNofault,
   type PhysMem,
   pageAddress,
@@ -54,6 +55,10 @@ export type PageGrabber<Y> = (
 export const GRAB_FAULTING: PageGrabber<Faulting> = getUserPagesFast;
 /** Pages that are not there are -EFAULT; for `nofault` iterators only. */
 export const GRAB_NOFAULT: PageGrabber<never> = getUserPagesNofault;
+/** Pages that the fast walk does not find are not looked for: the `noio` iterators of July 2021. */
+export const GRAB_FAST_ONLY: PageGrabber<never> = function* (task, start, count, gupFlags, pages) {
+  return getUserPagesFastOnly(task, start, count, gupFlags, pages);
+};
 
 export interface IterPages {
   /** Bytes of the iterator that the pages hold, 0 when none remain, or an error. */

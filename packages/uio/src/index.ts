@@ -59,6 +59,7 @@ export {
   folioqFull,
 } from "./folio-queue.ts";
 export {
+  GRAB_FAST_ONLY,
   GRAB_FAULTING,
   GRAB_NOFAULT,
   type IterPages,

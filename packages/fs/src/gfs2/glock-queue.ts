@@ -150,7 +150,7 @@ function addToQueue(task: UserTask, holder: Gfs2Holder): void {
   const futile =
     (holder.flags & TRY) !== 0 &&
     ((glock.flags & GLF_INVALIDATE_IN_PROGRESS) !== 0 ||
-      ((glock.flags & GLF_LOCK) !== 0 && !mayGrant(glock, firstHolder(glock), holder)));
+      ((glock.flags & GLF_LOCK) !== 0 && !mayGrant(glock, firstStrongHolder(glock), holder)));
   if (futile) {
     holder.error = GLR_TRYFAILED;
     return;
@@ -196,6 +196,12 @@ function firstHolder(glock: Glock): Gfs2Holder | null {
   return first !== undefined && (first.iflags & HIF_HOLDER) !== 0 ? first : null;
 }
 
+/** The first holder that cannot be taken away. Linux: find_first_strong_holder() */
+function firstStrongHolder(glock: Glock): Gfs2Holder | null {
+  const strong = glock.queue.find(({ iflags }) => (iflags & (HIF_HOLDER | HIF_MAY_DEMOTE)) === HIF_HOLDER);
+  return strong ?? null;
+}
+
 function firstWaiter(glock: Glock): Gfs2Holder | null {
   return glock.queue.find(({ iflags }) => (iflags & HIF_HOLDER) === 0) ?? null;
 }
@@ -219,11 +225,11 @@ function answer(holder: Gfs2Holder): void {
  * Linux: do_promote()
  */
 function doPromote(task: UserTask, glock: Glock): boolean {
-  let current = firstHolder(glock);
+  let current = firstStrongHolder(glock);
   for (const holder of [...glock.queue]) {
     if ((holder.iflags & HIF_HOLDER) !== 0) continue;
+    if (current === null) demoteIncompatHolders(task, glock, holder.state);
     if (!mayGrant(glock, current, holder)) {
-      if (glock.space.revision.autoDemotion) demoteIncompatibleHolders(task, glock, holder);
       if (firstHolder(glock) === null) return false;
       doError(glock, 0);
       return true;
@@ -234,11 +240,12 @@ function doPromote(task: UserTask, glock: Glock): boolean {
   return true;
 }
 
-/** 5.16: holders whose task is faulting pages in make way. Linux: demote_incompat_holders() */
-function demoteIncompatibleHolders(task: UserTask, glock: Glock, wanted: Gfs2Holder): void {
+/** Holders whose task is faulting pages in make way for a request that they are in the way of. Linux: demote_incompat_holders() */
+function demoteIncompatHolders(task: UserTask, glock: Glock, wanted: number): void {
   for (const holder of [...glock.queue]) {
     if ((holder.iflags & HIF_HOLDER) === 0) break;
-    if ((holder.iflags & HIF_MAY_DEMOTE) !== 0 && holder.state !== wanted.state) removeHolder(task, holder);
+    const compatible = holder.state === wanted && wanted !== LM_ST_EXCLUSIVE;
+    if ((holder.iflags & HIF_MAY_DEMOTE) !== 0 && !compatible) removeHolder(task, holder);
   }
 }
 
@@ -379,6 +386,9 @@ export function gfs2GlockDq(task: UserTask, holder: Gfs2Holder): void {
   const { glock } = holder;
   removeHolder(task, holder);
   if ((holder.flags & GL_NOCACHE) !== 0) handleCallback(task, glock, LM_ST_UNLOCKED, 0, false);
+  const demoted = (glock.flags & (GLF_DEMOTE | GLF_PENDING_DEMOTE)) !== 0;
+  // The last one that could not be taken away is gone: those that can be go too.
+  if (demoted && firstStrongHolder(glock) === null) demoteIncompatHolders(task, glock, LM_ST_EXCLUSIVE);
   if (glock.queue.length === 0 && (glock.flags & (GLF_DEMOTE | GLF_PENDING_DEMOTE)) === 0) return;
   if ((glock.flags & (GLF_DEMOTE | GLF_PENDING_DEMOTE | GLF_LOCK)) === 0 && doPromote(task, glock)) return;
   const pending = (glock.flags & (GLF_PENDING_DEMOTE | GLF_DEMOTE)) === GLF_PENDING_DEMOTE;
@@ -402,10 +412,8 @@ export function gfs2HolderQueued(holder: Gfs2Holder): boolean {
 }
 
 /** From here on the holder may be taken away. Context: atomic. Linux: gfs2_holder_allow_demote() (5.16, 5.17) */
-export function gfs2HolderAllowDemote(task: UserTask, holder: Gfs2Holder): void {
+export function gfs2HolderAllowDemote(holder: Gfs2Holder): void {
   holder.iflags |= HIF_MAY_DEMOTE;
-  if (firstWaiter(holder.glock) !== null && (holder.glock.flags & GLF_LOCK) === 0) doPromote(task, holder.glock);
-  if ((holder.glock.flags & GLF_DEMOTE) !== 0 && gfs2HolderQueued(holder)) gfs2GlockDq(task, holder);
 }
 
 /** Context: atomic. Linux: gfs2_holder_disallow_demote() */
@@ -446,15 +454,10 @@ export function gfs2GlockCallback(task: { readonly pid: number }, glock: Glock, 
     if ((glock.flags & GLF_LOCK) !== 0) delay = glock.holdTime;
   }
   handleCallback(task, glock, state, delay, true);
-  if (glock.space.revision.autoDemotion && delay === 0) dropWeakHolders(task as UserTask, glock);
-  queueWork(glock, delay);
-}
-
-/** 5.16: a remote request takes holders whose task is faulting pages in. */
-function dropWeakHolders(task: UserTask, glock: Glock): void {
-  for (const holder of [...glock.queue]) {
-    if ((holder.iflags & HIF_HOLDER) !== 0 && (holder.iflags & HIF_MAY_DEMOTE) !== 0) removeHolder(task, holder);
+  if (firstStrongHolder(glock) === null) {
+    demoteIncompatHolders(task as UserTask, glock, state === LM_ST_UNLOCKED ? LM_ST_EXCLUSIVE : state);
   }
+  queueWork(glock, delay);
 }
 
 /** Have a worker look at the glock, after `delay` microseconds. Context: atomic. Linux: gfs2_glock_queue_work() */

@@ -29,8 +29,6 @@ export const LOCK_NOLOCK: LockManager = {
 export interface GlockRevision {
   /** fs/gfs2/glock.c line of the BUG that a recursive request runs into; 0 when it is not known. */
   readonly recursionBugLine: number;
-  /** Holders may be taken away while their task faults pages in (HIF_MAY_DEMOTE): 5.16 and 5.17. */
-  readonly autoDemotion: boolean;
 }
 
 export class LockSpace {

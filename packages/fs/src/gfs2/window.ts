@@ -42,15 +42,8 @@ export const shouldFaultInPages: WindowRule = (task, i, iocb, window) => {
 /** 5.16 and 5.17: meant to be more, but a shadowed variable makes it one page, up to a page border of the buffer. */
 export const shouldFaultInOnePage: WindowRule = (_task, i, _iocb, window) => {
   if (i.count === 0 || !iterIsIovec(i)) return false;
-  const { base } = i.segments[i.segment] ?? { base: 0 };
+  const { base } = i.segments[i.segment];
   window.prevCount = i.count;
   window.size = PAGE_SIZE - offsetInPage(base + i.iovOffset);
-  return true;
-};
-
-/** The patch under discussion: everything that is left, every time. */
-export const shouldFaultInAll: WindowRule = (_task, i, _iocb, window) => {
-  if (i.count === 0 || !iterIsIovec(i)) return false;
-  window.size = i.count;
   return true;
 };

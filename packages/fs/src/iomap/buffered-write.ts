@@ -118,7 +118,7 @@ function* iomapWriteIter<Y>(
     if (taken === 0) {
       iovIterRevert(from, copied);
       if (pos + bytes > inode.size) yield* truncatePagecache(task, mapping, Math.max(pos, inode.size));
-      if (rules.prefault === "pages") limit = Math.min(PAGE_SIZE - offset, iovIterSingleSegCount(from));
+      if (rules.retriesSegment) limit = Math.min(PAGE_SIZE - offset, iovIterSingleSegCount(from));
       else if (copied > 0) limit = copied;
       continue;
     }

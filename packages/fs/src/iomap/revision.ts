@@ -5,10 +5,11 @@ export interface IomapRevision {
   readonly throttlesFirst: boolean;
   /**
    * How the source of a page's bytes is touched first: all or nothing by the old helper (until 5.15), all or
-   * nothing by the new one (5.16, 5.17), or so that only nothing at all is a failure. The old helper goes
-   * with an old rule: after a copy that came to nothing, the length of the current segment is tried.
+   * nothing by the new one (5.16, 5.17), or so that only nothing at all is a failure.
    */
   readonly prefault: "pages" | "whole" | "any";
+  /** After a copy that came to nothing, the length of the current segment is tried, not what was copied: until 5.13. */
+  readonly retriesSegment: boolean;
   /** Direct I/O may end early when the buffer faults, and say so (IOMAP_DIO_PARTIAL): 5.16 on. */
   readonly dioPartial: boolean;
   /** A direct read looks at no extent behind the end of the file: until 5.13. */

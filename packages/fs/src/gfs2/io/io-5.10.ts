@@ -2,7 +2,7 @@
 // say so: what runs under the lock is MayFault, and a fault on a file of the same filesystem wants a glock.
 
 import { EAGAIN, EFAULT, ENOTBLK, err, type MayFault, type Ssize } from "@faultline/kernel";
-import { FAULTS_DISABLED, FAULTS_ENABLED, pagefaultDisable, pagefaultEnable, type UserTask } from "@faultline/mm";
+import { FAULTS_ENABLED, type UserTask } from "@faultline/mm";
 import type { IovIter } from "@faultline/uio";
 import { genericFileReadIter } from "../../cache/filemap-read.ts";
 import { iomapFileBufferedWrite } from "../../iomap/buffered-write.ts";
@@ -14,6 +14,7 @@ import { gfs2GlockDq, gfs2GlockNq } from "../glock-queue.ts";
 import type { Gfs2Inode } from "../inode.ts";
 import { LM_ST_DEFERRED, LM_ST_SHARED } from "../lm.ts";
 import { DIO_FAULTING } from "./dio-access.ts";
+import { tryRead } from "./nofault.ts";
 
 /** What iomap_dio_rw's last argument was: is_sync_kiocb(). */
 const WAIT = 1;
@@ -28,11 +29,9 @@ const WAIT = 1;
  */
 export function* bufferedRead510(task: UserTask, iocb: Kiocb, to: IovIter): MayFault<Ssize> {
   const inode = iocb.file.inode as Gfs2Inode;
-  pagefaultDisable(task);
   iocb.flags |= IOCB_NOIO;
-  const cached = yield* genericFileReadIter(task, iocb, to, FAULTS_DISABLED);
+  const cached = yield* tryRead(task, iocb, to);
   iocb.flags &= ~IOCB_NOIO;
-  pagefaultEnable(task);
   if (cached >= 0 && to.count === 0) return cached;
   if (cached < 0 && cached !== err(EFAULT) && (cached !== err(EAGAIN) || (iocb.flags & IOCB_NOWAIT) !== 0))
     return cached;

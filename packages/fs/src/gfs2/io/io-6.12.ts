@@ -1,18 +1,17 @@
 // The fix as it stands (5.18 on): what runs under the glock cannot fault, and its type says so. When it falls
 // short, the glock is dropped, the buffer is faulted in by hand, and the glock is taken again.
 //
-// Between M22 (5.18) and today this changed in one place that shows: how a direct write that never makes
-// progress ends (`boundedRetries`).
+// Between 5.18 and today this changed in two places that show: how often a buffered write looks at the window
+// rule (`ruleTwice`), and how a direct write that never makes progress ends (`boundedRetries`).
 
 import { EAGAIN, EFAULT, ENOTBLK, err, type MayFault, PAGE_SIZE, RetryGuard, type Ssize } from "@faultline/kernel";
-import { FAULTS_DISABLED, pagefaultDisable, pagefaultEnable, type UserTask } from "@faultline/mm";
+import type { UserTask } from "@faultline/mm";
 import { faultInIovIterReadable, faultInIovIterWriteable, type IovIter, isIterFaultedIn } from "@faultline/uio";
-import { genericFileReadIter } from "../../cache/filemap-read.ts";
 import { IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../../vfs/kiocb.ts";
 import type { Gfs2Inode } from "../inode.ts";
 import type { Gfs2Io } from "../revision.ts";
 import type { FaultInWindow, WindowRule } from "../window.ts";
-import { directLocked, readLocked, writeLocked } from "./nofault.ts";
+import { directLocked, readLocked, tryRead, writeLocked } from "./nofault.ts";
 
 /**
  * Read what is cached without the glock, then the rest under it.
@@ -31,11 +30,9 @@ export const bufferedReadWith =
 
 function* bufferedRead(task: UserTask, iocb: Kiocb, to: IovIter, rule: WindowRule): MayFault<Ssize> {
   const inode = iocb.file.inode as Gfs2Inode;
-  pagefaultDisable(task);
   iocb.flags |= IOCB_NOIO;
-  let ret = yield* genericFileReadIter(task, iocb, to, FAULTS_DISABLED);
+  let ret = yield* tryRead(task, iocb, to);
   iocb.flags &= ~IOCB_NOIO;
-  pagefaultEnable(task);
   if (ret >= 0 && to.count === 0) return ret;
   if (ret < 0 && ret !== err(EFAULT) && (ret !== err(EAGAIN) || (iocb.flags & IOCB_NOWAIT) !== 0)) return ret;
   let read = Math.max(ret, 0);
@@ -58,16 +55,25 @@ function* bufferedRead(task: UserTask, iocb: Kiocb, to: IovIter, rule: WindowRul
  *
  * The source comes first, before the first try: blocks are then allocated for as much as can be written.
  *
+ * `ruleTwice`: until 6.4 the rule was asked once more at the beginning of each further round. By then nothing had
+ * changed since the first answer, which it takes for a round without progress: windows of one page.
+ *
  * Context: may fault, never while the glock is held.
  * Returns: bytes written, or an error if none.
  * Linux:   gfs2_file_buffered_write()
  */
 export const bufferedWriteWith =
-  (rule: WindowRule): Gfs2Io =>
+  (rule: WindowRule, ruleTwice: boolean): Gfs2Io =>
   (task, iocb, from) =>
-    bufferedWrite(task, iocb, from, rule);
+    bufferedWrite(task, iocb, from, rule, ruleTwice);
 
-function* bufferedWrite(task: UserTask, iocb: Kiocb, from: IovIter, rule: WindowRule): MayFault<Ssize> {
+function* bufferedWrite(
+  task: UserTask,
+  iocb: Kiocb,
+  from: IovIter,
+  rule: WindowRule,
+  ruleTwice: boolean,
+): MayFault<Ssize> {
   const inode = iocb.file.inode as Gfs2Inode;
   const whole = from.count;
   const window: FaultInWindow = { prevCount: 0, size: 0 };
@@ -92,6 +98,7 @@ function* bufferedWrite(task: UserTask, iocb: Kiocb, from: IovIter, rule: Window
     from.count = whole - written;
     faultIn = rule(task, from, iocb, window);
     if (!faultIn) break;
+    if (ruleTwice) faultIn = rule(task, from, iocb, window);
     guard ??= new RetryGuard("gfs2_file_buffered_write");
     guard.again(`${written} bytes written, ${from.count} left`);
   }

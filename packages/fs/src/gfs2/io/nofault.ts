@@ -1,12 +1,12 @@
-// One try under the glock, with page faults disabled: what the fix repeats, fault-in after fault-in, until the
-// whole request is done. By their types none of these takes a user fault.
+// One try with page faults disabled: what the fix repeats, fault-in after fault-in, until the whole request is
+// done. By their types none of these takes a user fault. `...Locked` hold the glock just for the try.
 
 import type { MaySleep, Ssize } from "@faultline/kernel";
 import { FAULTS_DISABLED, pagefaultDisable, pagefaultEnable, type UserTask } from "@faultline/mm";
 import type { IovIter } from "@faultline/uio";
 import { genericFileReadIter } from "../../cache/filemap-read.ts";
 import { iomapFileBufferedWrite } from "../../iomap/buffered-write.ts";
-import { IOMAP_DIO_PARTIAL, iomapDioRw } from "../../iomap/direct-io.ts";
+import { type DioAccess, IOMAP_DIO_PARTIAL, iomapDioRw } from "../../iomap/direct-io.ts";
 import type { Kiocb } from "../../vfs/kiocb.ts";
 import { gfs2IomapOps } from "../bmap.ts";
 import { Gfs2Holder } from "../glock.ts";
@@ -22,9 +22,7 @@ export function* readLocked(task: UserTask, iocb: Kiocb, to: IovIter, inode: Gfs
     const status = yield* gfs2GlockNq(task, holder);
     if (status !== 0) return status as Ssize;
   }
-  pagefaultDisable(task);
-  const ret = yield* genericFileReadIter(task, iocb, to, FAULTS_DISABLED);
-  pagefaultEnable(task);
+  const ret = yield* tryRead(task, iocb, to);
   gfs2GlockDq(task, holder);
   return ret;
 }
@@ -36,9 +34,7 @@ export function* writeLocked(task: UserTask, iocb: Kiocb, from: IovIter, inode: 
     const status = yield* gfs2GlockNq(task, holder);
     if (status !== 0) return status as Ssize;
   }
-  pagefaultDisable(task);
-  const ret = yield* iomapFileBufferedWrite(task, iocb, from, gfs2IomapOps, FAULTS_DISABLED);
-  pagefaultEnable(task);
+  const ret = yield* tryWrite(task, iocb, from);
   gfs2GlockDq(task, holder);
   return ret;
 }
@@ -55,18 +51,45 @@ export function* directLocked(
   inode: Gfs2Inode,
   doneBefore: number,
   ip: string,
+  access: DioAccess<never> = DIO_NOFAULT,
 ): MaySleep<Ssize> {
   const holder = new Gfs2Holder(inode.glock, LM_ST_DEFERRED, 0, ip);
   const status = yield* gfs2GlockNq(task, holder);
   if (status !== 0) return status as Ssize;
-  let ret = 0 as Ssize;
-  if (!iter.dataSource || iocb.pos + iter.count <= inode.size) {
-    pagefaultDisable(task);
-    iter.nofault = true;
-    ret = yield* iomapDioRw(task, iocb, iter, gfs2IomapOps, IOMAP_DIO_PARTIAL, DIO_NOFAULT, doneBefore);
-    iter.nofault = false;
-    pagefaultEnable(task);
-  }
+  const ret = yield* tryDirect(task, iocb, iter, doneBefore, access);
   gfs2GlockDq(task, holder);
+  return ret;
+}
+
+/** Context: sleeps; the glock is held SH, or IOCB_NOIO is set. Returns: as readLocked. */
+export function* tryRead(task: UserTask, iocb: Kiocb, to: IovIter): MaySleep<Ssize> {
+  pagefaultDisable(task);
+  const ret = yield* genericFileReadIter(task, iocb, to, FAULTS_DISABLED);
+  pagefaultEnable(task);
+  return ret;
+}
+
+/** Context: sleeps; the glock is held EX, or iomap takes it. Returns: as writeLocked. */
+export function* tryWrite(task: UserTask, iocb: Kiocb, from: IovIter): MaySleep<Ssize> {
+  pagefaultDisable(task);
+  const ret = yield* iomapFileBufferedWrite(task, iocb, from, gfs2IomapOps, FAULTS_DISABLED);
+  pagefaultEnable(task);
+  return ret;
+}
+
+/** Context: sleeps; the glock is held DF. Returns: as directLocked. */
+export function* tryDirect(
+  task: UserTask,
+  iocb: Kiocb,
+  iter: IovIter,
+  doneBefore: number,
+  access: DioAccess<never> = DIO_NOFAULT,
+): MaySleep<Ssize> {
+  if (iter.dataSource && iocb.pos + iter.count > iocb.file.inode.size) return 0 as Ssize;
+  pagefaultDisable(task);
+  iter.nofault = true;
+  const ret = yield* iomapDioRw(task, iocb, iter, gfs2IomapOps, IOMAP_DIO_PARTIAL, access, doneBefore);
+  iter.nofault = false;
+  pagefaultEnable(task);
   return ret;
 }
