@@ -22,6 +22,10 @@ interface Entry {
 }
 
 const COMMANDS: Readonly<Record<string, Entry>> = {
+  demo: {
+    about: "the story in a minute: the deadlock, its cure, and how much of it is as on real kernels",
+    load: async () => (await import("./commands/demo.ts")).demo as unknown as Command,
+  },
   run: {
     about: "run scenarios: results, verdict, trace, and a line that replays it",
     load: async () => (await import("./commands/run.ts")).run as unknown as Command,
@@ -33,6 +37,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   bench: {
     about: "measure how fast it is, as ratios in one run",
     load: async () => (await import("./commands/bench.ts")).bench as unknown as Command,
+  },
+  compare: {
+    about: "one scenario on two revisions, side by side",
+    load: async () => (await import("./commands/compare.ts")).compare as unknown as Command,
   },
   explore: {
     about: "explore every schedule of a program within bounds",

@@ -1,6 +1,6 @@
 // Operations and what they gave, as strace shows system calls: `pwrite(f, m+8192, 8192, 0) = 8192`.
 
-import type { FinalFile, Op, OpName, OpResult } from "@faultline/scenario";
+import type { FinalFile, Op, OpName, OpResult, Recording, Scenario } from "@faultline/scenario";
 
 type Args = { readonly [Name in OpName]: (op: Extract<Op, { op: Name }>) => readonly unknown[] };
 
@@ -81,11 +81,42 @@ export function resultText(result: OpResult): string {
 }
 
 /** "1 major, 2 minor"; "" without page faults. */
-export function faultsText({ minflt = 0, majflt = 0 }: OpResult): string {
+function faultsText({ minflt = 0, majflt = 0 }: OpResult): string {
   return [majflt > 0 ? `${majflt} major` : "", minflt > 0 ? `${minflt} minor` : ""].filter(Boolean).join(", ");
 }
 
 export function finalText({ size, blocks, sum, coldsum, errno }: FinalFile): string {
   if (errno !== undefined) return `-1 ${errno}`;
   return `size ${size}, ${blocks} blocks, sum ${sum}${coldsum === undefined ? "" : `, but ${coldsum} on disk`}`;
+}
+
+/** One call of a scenario and how it ended. */
+export interface Call {
+  /** Which part of the scenario makes it: "" for the operations at the beginning. */
+  readonly part: string;
+  readonly text: string;
+  /** "= 8192"; "never returns" for a call that was made in vain, "is never made" for those behind it. */
+  readonly outcome: string;
+  /** "1 major, 2 minor"; "" without page faults, and where it does not return. */
+  readonly faults: string;
+}
+
+/** Every call of a scenario, in the order of the file. */
+export function callsOf(scenario: Scenario, { results, threads = [], post = [] }: Recording): Call[] {
+  return [
+    ...callsOfPart("", scenario.ops, results),
+    ...scenario.threads.flatMap((ops, i) => callsOfPart(`thread ${i}`, ops, threads[i] ?? [])),
+    ...callsOfPart("afterwards", scenario.post, post),
+  ];
+}
+
+function callsOfPart(part: string, ops: readonly Op[], results: readonly OpResult[]): Call[] {
+  return ops.map((op, index) => {
+    const result = results[index];
+    if (result !== undefined) {
+      return { part, text: opText(op), outcome: `= ${resultText(result)}`, faults: faultsText(result) };
+    }
+    const outcome = index === results.length ? "never returns" : "is never made";
+    return { part, text: opText(op), outcome, faults: "" };
+  });
 }

@@ -2,9 +2,9 @@
 
 import type { Gfs2Revision } from "@faultline/fs";
 import { verdictReport } from "@faultline/kernel";
-import type { Op, OpResult, Scenario, ScenarioRun } from "@faultline/scenario";
+import type { Scenario, ScenarioRun } from "@faultline/scenario";
 import pc from "picocolors";
-import { faultsText, finalText, opText, resultText } from "./op-text.ts";
+import { callsOf, finalText } from "./op-text.ts";
 
 /** Lines without newlines. Ends the tasks of the run: call it once, after everything else. */
 export function runReport(scenario: Scenario, kernel: Gfs2Revision, run: ScenarioRun, isColoured: boolean): string[] {
@@ -24,35 +24,11 @@ export function runReport(scenario: Scenario, kernel: Gfs2Revision, run: Scenari
   ];
 }
 
-interface Call {
-  readonly op: Op;
-  readonly result: OpResult | undefined;
-}
-
-function callLines({ ops, threads, post }: Scenario, { recording }: ScenarioRun, dim: (text: string) => string) {
-  const groups = [
-    { title: "", calls: callsOf(ops, recording.results) },
-    ...threads.map((list, thread) => ({
-      title: `thread ${thread}:`,
-      calls: callsOf(list, recording.threads?.[thread] ?? []),
-    })),
-    { title: post.length > 0 ? "afterwards:" : "", calls: callsOf(post, recording.post ?? []) },
-  ];
-  const texts = groups.flatMap(({ calls }) => calls.map(({ op }) => opText(op).length));
-  const width = Math.min(Math.max(0, ...texts), 60);
-  return groups.flatMap(({ title, calls }) => {
-    // The first call without a result was made and never returned; those after it were never made.
-    const stuck = calls.findIndex(({ result }) => result === undefined);
-    const lines = calls.map(({ op, result }, index) => {
-      const call = `  ${opText(op).padEnd(width)} `;
-      if (result === undefined) return index === stuck ? `${call} never returns` : dim(`${call} is never made`);
-      const faults = faultsText(result);
-      return `${call} = ${resultText(result)}${faults === "" ? "" : dim(`   (${faults})`)}`;
-    });
-    return title === "" ? lines : [`  ${title}`, ...lines];
+function callLines(scenario: Scenario, { recording }: ScenarioRun, dim: (text: string) => string): string[] {
+  const calls = callsOf(scenario, recording);
+  const width = Math.min(Math.max(0, ...calls.map(({ text }) => text.length)), 60);
+  return calls.flatMap(({ part, text, outcome, faults }, index) => {
+    const line = `  ${text.padEnd(width)}  ${outcome}${faults === "" ? "" : dim(`   (${faults})`)}`;
+    return part === (calls[index - 1]?.part ?? "") ? [line] : [`  ${part}:`, line];
   });
-}
-
-function callsOf(ops: readonly Op[], results: readonly OpResult[]): Call[] {
-  return ops.map((op, index) => ({ op, result: results[index] }));
 }

@@ -11,7 +11,7 @@ export function readScenarios(path: string, io: Io): Scenario[] {
 }
 
 /** Read a file; `what` says what it should hold. */
-export function readText(path: string, what: string): string {
+function readText(path: string, what: string): string {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) throw new UsageError(`${path} does not exist; give the path of a file of ${what}`);
   if (stat.isDirectory()) throw new UsageError(`${path} is a folder; give the path of a file of ${what} in it`);
@@ -22,8 +22,9 @@ export function readText(path: string, what: string): string {
 export function pickScenario(scenarios: readonly Scenario[], id: string | undefined, path: string): Scenario {
   if (id !== undefined) return findScenario(scenarios, id, path);
   if (scenarios.length === 1) return scenarios[0];
-  const some = scenarios.slice(0, 3).map((scenario) => scenario.id);
-  throw new UsageError(`--id is missing; ${path} holds ${scenarios.length} scenarios: ${some.join(", ")}, ...`);
+  const ids = scenarios.map((scenario) => scenario.id);
+  const some = ids.length > 4 ? [...ids.slice(0, 3), "..."] : ids;
+  throw new UsageError(`--id is missing; ${path} holds ${ids.length} scenarios: ${some.join(", ")}`);
 }
 
 export function findScenario(scenarios: readonly Scenario[], id: string, path: string): Scenario {

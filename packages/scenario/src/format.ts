@@ -177,13 +177,19 @@ export function parseJson(text: string, where: string): unknown {
 type Issue = v.BaseIssue<unknown>;
 
 /** "ops[2].flags[0]: expected "O_RDWR" | ..., got "O_RDRW"". */
-function describeIssue(value: unknown, issue: Issue): string {
+export function describeIssue(value: unknown, issue: Issue): string {
   const path = (issue.path ?? []).map(({ key }) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`)).join("");
   const field = path === "" ? "the line" : path.slice(path.startsWith(".") ? 1 : 0);
   if (issue.type === "variant" && /\.op$/.test(`.${field}`)) return `${field}: there is no operation ${issue.received}`;
-  if (value === null || typeof value !== "object") return "expected an object";
-  const expected = issue.expected ?? issue.message;
-  return `${field}: expected ${shorten(expected)}, got ${shorten(issue.received)}`;
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return "expected an object";
+  if (issue.received === "undefined") return `${field}: is missing`;
+  if (issue.expected === "never") return `${field}: there is no such field`;
+  return `${field}: expected ${shorten(expectation(issue))}, got ${shorten(issue.received)}`;
+}
+
+function expectation({ type, expected, message }: Issue): string {
+  if (type === "safe_integer") return "a whole number";
+  return type === "custom" || expected === null ? message : expected;
 }
 
 function shorten(text: string): string {

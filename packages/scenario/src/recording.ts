@@ -1,7 +1,7 @@
 // Recordings of kernels: the file format, and what the recorded kernel could not show.
 
 import * as v from "valibot";
-import { FormatError, jsonLines, parseJson } from "./format.ts";
+import { describeIssue, FormatError, jsonLines, parseJson } from "./format.ts";
 import type { RecordedEvent, Recording } from "./result.ts";
 
 const text = v.string();
@@ -20,7 +20,7 @@ const OpResult = v.looseObject({
   majflt: v.exactOptional(number),
 });
 /** Checked by hand: there are far more events than anything else. */
-const Events = v.custom<readonly RecordedEvent[]>(areEvents, "expected events, lists that begin with a name");
+const Events = v.custom<readonly RecordedEvent[]>(areEvents, "events: lists that begin with a name");
 const OpTrace = v.looseObject({
   op: number,
   thread: v.exactOptional(number),
@@ -105,8 +105,7 @@ export function parseRecording(line: string, where: string): Recording {
 function checkRecording(value: unknown, where: string): Recording {
   const result = v.safeParse(RecordingLine, value);
   if (result.success) return result.output;
-  const [issue] = result.issues;
-  throw new FormatError(`${where}: not a recording: ${v.getDotPath(issue) ?? "the line"}: ${issue.message}`);
+  throw new FormatError(`${where}: not a recording: ${describeIssue(value, result.issues[0])}`);
 }
 
 /** Read a file of recordings. Throws FormatError at the first line that is not one. */
@@ -119,10 +118,10 @@ export function parseRecordings(source: string, name: string): Recording[] {
 
 /** Read a `meta.json`. Throws FormatError when it is not one. */
 export function parseMeta(source: string, name: string): RecordingMeta {
-  const result = v.safeParse(Meta, parseJson(source, name));
+  const value = parseJson(source, name);
+  const result = v.safeParse(Meta, value);
   if (result.success) return result.output;
-  const [issue] = result.issues;
-  throw new FormatError(`${name}: ${v.getDotPath(issue) ?? "the file"}: ${issue.message}`);
+  throw new FormatError(`${name}: ${describeIssue(value, result.issues[0])}`);
 }
 
 /** The functions that each kind of event was recorded from; kinds with one name in both are left out. */

@@ -5,6 +5,7 @@ import { PctChooser, parseSchedule, RandomChooser, ReplayChooser, tracePerfetto 
 import { runScenario, type Scenario, type ScenarioRun } from "@faultline/scenario";
 import { defineCommand } from "citty";
 import type { Io } from "../io.ts";
+import { laneLines, lanesOf } from "../lanes.ts";
 import type { Command } from "../main.ts";
 import { replayLine } from "../replay-line.ts";
 import { readRevision } from "../revisions.ts";
@@ -14,7 +15,7 @@ import { SetUpFirst } from "../set-up-first.ts";
 import { operationEvents, traceStory } from "../trace-text.ts";
 import { oneOf, type readArgs, readBudgets, UsageError, wholeNumber } from "../usage.ts";
 
-const TRACE_FORMATS = ["none", "text", "json", "perfetto"] as const;
+const TRACE_FORMATS = ["none", "text", "lanes", "json", "perfetto"] as const;
 type TraceFormat = (typeof TRACE_FORMATS)[number];
 
 const args = {
@@ -29,7 +30,11 @@ const args = {
   pct: { type: "string", valueHint: "D", description: "with --seed: random priorities that change at D - 1 places" },
   schedule: { type: "string", valueHint: "S", description: "the decisions of an earlier run, as its replay line says" },
   budget: { type: "string", valueHint: "NAME=K,...", description: "how often choices of the environment may go wrong" },
-  trace: { type: "string", valueHint: "FORMAT", description: "print the trace, as text, json or perfetto" },
+  trace: {
+    type: "string",
+    valueHint: "FORMAT",
+    description: "print the trace: text, lanes (threads side by side), json or perfetto",
+  },
 } as const;
 
 type Args = ReturnType<typeof readArgs<typeof args>>;
@@ -88,6 +93,11 @@ function printTrace(scenario: Scenario, result: ScenarioRun, trace: TraceFormat,
     case "text":
       for (const line of traceStory(scenario, result)) io.out(line);
       io.out("\n");
+      return;
+    case "lanes":
+      if (scenario.threads.length === 0)
+        throw new UsageError(`--trace lanes shows threads, and ${scenario.id} has none`);
+      io.out(`${laneLines(lanesOf(scenario, result), String).join("\n")}\n\n`);
       return;
     case "json":
       for (const event of operationEvents(result)) io.out(`${JSON.stringify(event)}\n`);
