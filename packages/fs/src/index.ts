@@ -44,3 +44,4 @@ export {
   O_TRUNC,
   O_WRONLY,
 } from "./vfs/file.ts";
+export { PIPE_BUF, SIGPIPE } from "./vfs/pipe.ts";

@@ -38,6 +38,8 @@ export interface Gfs2Revision {
   readonly faultTriesUnderGlock: boolean;
   /** Pipes: what a write leaves in a slot whose copy failed (7.2 differs). */
   readonly pipeKeepsEmptySlot: boolean;
+  /** Pipes honour RWF_NOWAIT: 6.4 on. */
+  readonly pipesKnowNowait: boolean;
   readonly bufferedRead: Gfs2Io;
   readonly bufferedWrite: Gfs2Io;
   readonly directRead: Gfs2Io;

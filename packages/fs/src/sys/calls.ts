@@ -23,7 +23,7 @@ import { gfs2GlockDq, gfs2GlockNq } from "../gfs2/glock-queue.ts";
 import type { Gfs2Inode } from "../gfs2/inode.ts";
 import { LM_FLAG_ANY, LM_ST_SHARED } from "../gfs2/lm.ts";
 import { checkFallocate, gfs2Fallocate, gfs2Truncate } from "../gfs2/truncate.ts";
-import { type File, fput, O_CREAT, O_TRUNC } from "../vfs/file.ts";
+import { type File, fput, O_CREAT, O_NONBLOCK, O_TRUNC } from "../vfs/file.ts";
 import { createPipeFiles, Pipe, pipeOf, pipeSetSize } from "../vfs/pipe.ts";
 import { type FsTask, isErrno } from "./fs-task.ts";
 
@@ -165,7 +165,9 @@ function inodeOf(task: FsTask, fd: number): Gfs2Inode | Status {
 /** Returns: the two descriptors, for reading and for writing, or an errno. `flags`: O_NONBLOCK. Linux: pipe2() */
 export function* sysPipe2(task: FsTask, flags: number): MaySleep<[number, number] | Status> {
   const { world, root, files } = task;
-  const ends = createPipeFiles(world, new Pipe(world, root.mem, root.revision.pipeKeepsEmptySlot), flags);
+  const { pipeKeepsEmptySlot, pipesKnowNowait } = root.revision;
+  if ((flags & ~O_NONBLOCK) !== 0) return err(EINVAL);
+  const ends = createPipeFiles(world, new Pipe(world, root.mem, pipeKeepsEmptySlot), flags, pipesKnowNowait);
   const fds = ends.map((file) => files.install(file));
   const failed = fds.find(isErr);
   if (failed === undefined) return [fds[0], fds[1]];

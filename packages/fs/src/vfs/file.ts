@@ -64,7 +64,7 @@ export class File {
   readonly flags: number;
   /** Does it have a position? */
   readonly seekable: boolean;
-  /** Does it honour RWF_NOWAIT? gfs2 does not say so, though its reads do. Linux: FMODE_NOWAIT */
+  /** Does it honour RWF_NOWAIT? gfs2 does not say so, though its reads do; pipes do since 6.4. Linux: FMODE_NOWAIT */
   readonly nowait: boolean;
   /** The position that read() and write() move. */
   pos = 0;
@@ -74,12 +74,12 @@ export class File {
   /** Descriptors and mappings that refer to it. */
   count = 1;
 
-  constructor(world: World, fOp: FileOperations<Faulting>, flags: number, inode: Inode | null) {
+  constructor(world: World, fOp: FileOperations<Faulting>, flags: number, inode: Inode | null, nowait = false) {
     this.inode = inode as Inode;
     this.fOp = fOp;
     this.flags = flags;
     this.seekable = inode !== null;
-    this.nowait = inode === null;
+    this.nowait = nowait;
     this.posLock = new Mutex(world, "f_pos_lock", `f_pos_lock ${inode?.label ?? "pipe"}`);
     const raPages = inode?.sb.readahead.raPages ?? 0;
     this.ra = { start: 0, size: 0, asyncSize: 0, raPages, mmapMiss: 0, prevPos: -1 };

@@ -1,7 +1,8 @@
 // Pipes (fs/pipe.c): a ring of pages, a mutex, and two queues of those who wait.
 //
 // A write of up to PIPE_BUF bytes takes one slot or fits behind the last one, so it is never split, not even
-// by a fault: a copy that falls short leaves its bytes out. Faults are taken with the mutex held.
+// by a fault: faults are taken with the mutex held, and a copy that falls short leaves its bytes out. Larger
+// writes let go of the mutex when the pipe is full, and others get in between.
 
 import {
   EAGAIN,
@@ -10,6 +11,7 @@ import {
   EINTR,
   EINVAL,
   ENOMEM,
+  EPERM,
   EPIPE,
   err,
   type Faulting,
@@ -21,6 +23,7 @@ import {
   type Pfn,
   pagesFor,
   type Ssize,
+  type Task,
   WaitChannel,
   type World,
   wakeUpAll,
@@ -28,14 +31,17 @@ import {
 import { allocPage, FAULTS_ENABLED, type PhysMem, putPage, type UserTask } from "@faultline/mm";
 import { copyPageFromIter, copyPageToIter, type IovIter } from "@faultline/uio";
 import { File, type FileOperations, O_NONBLOCK, O_RDONLY, O_WRONLY } from "./file.ts";
-import type { Kiocb } from "./kiocb.ts";
+import { IOCB_NOWAIT, type Kiocb } from "./kiocb.ts";
 
 /** Writes up to this size are atomic. */
 export const PIPE_BUF: number = PAGE_SIZE;
-/** Slots of a new pipe, and the most it may have. Linux: PIPE_DEF_BUFFERS, pipe-max-size */
+/** Slots of a new pipe. Linux: PIPE_DEF_BUFFERS */
 const DEFAULT_SLOTS = 16;
-const MAX_SLOTS = 256;
-const SIGPIPE = 13;
+/** Bytes that a pipe may be given by anybody. Linux: /proc/sys/fs/pipe-max-size */
+const PIPE_MAX_SIZE = 1024 * 1024;
+/** A larger size makes no sense to anybody. */
+const ABSURD_SIZE = 2 ** 31;
+export const SIGPIPE = 13;
 
 interface PipeSlot {
   readonly page: Pfn;
@@ -79,8 +85,8 @@ class PipeCondition extends WaitChannel {
     this.#holds = holds;
   }
 
-  override isReady(): boolean {
-    return this.#holds();
+  override isReady(task: Task): boolean {
+    return this.#holds() || task.fatalSignal;
   }
 
   override get killable(): boolean {
@@ -127,7 +133,7 @@ function* pipeWrite(task: UserTask, pipe: Pipe, iocb: Kiocb, from: IovIter): May
       ret += copied;
       continue;
     }
-    if ((iocb.file.flags & O_NONBLOCK) !== 0) {
+    if (mayNotWait(iocb)) {
       if (ret === 0) ret = err(EAGAIN);
       break;
     }
@@ -181,7 +187,7 @@ function* pipeRead(task: UserTask, pipe: Pipe, iocb: Kiocb, to: IovIter): MayFau
       if (pipe.slots.length > 0) continue;
     }
     if (pipe.writers === 0 || ret > 0) break;
-    if ((iocb.file.flags & O_NONBLOCK) !== 0) {
+    if (mayNotWait(iocb)) {
       ret = err(EAGAIN);
       break;
     }
@@ -199,10 +205,14 @@ function* pipeRead(task: UserTask, pipe: Pipe, iocb: Kiocb, to: IovIter): MayFau
   return ret;
 }
 
-/** The two ends of a new pipe. Linux: create_pipe_files() */
-export function createPipeFiles(world: World, pipe: Pipe, flags: number): [read: File, write: File] {
+function mayNotWait({ file, flags }: Kiocb): boolean {
+  return (file.flags & O_NONBLOCK) !== 0 || (flags & IOCB_NOWAIT) !== 0;
+}
+
+/** The two ends of a new pipe; do they honour RWF_NOWAIT? Linux: create_pipe_files() */
+export function createPipeFiles(world: World, pipe: Pipe, flags: number, nowait: boolean): [read: File, write: File] {
   const ops = pipeOperations(pipe);
-  return [new File(world, ops, O_RDONLY | flags, null), new File(world, ops, O_WRONLY | flags, null)];
+  return [new File(world, ops, O_RDONLY | flags, null, nowait), new File(world, ops, O_WRONLY | flags, null, nowait)];
 }
 
 /** The pipe behind each pipe file's operations. */
@@ -240,11 +250,18 @@ export function pipeOf(file: File): Pipe | null {
   return (file.fOp as Partial<PipeOperations>).pipe ?? null;
 }
 
-/** Give the pipe room for `size` bytes. Context: atomic. Returns: the size it has now, or an error. Linux: F_SETPIPE_SZ */
+/**
+ * Give the pipe room for `size` bytes, rounded up to a power of two of pages.
+ *
+ * Context: atomic.
+ * Returns: the size it has now; -EINVAL: absurd; -EPERM: larger than anybody may; -EBUSY: it holds more than that.
+ * Linux:   pipe_set_size(), fcntl(F_SETPIPE_SZ)
+ * Differs: nobody is privileged.
+ */
 export function pipeSetSize(pipe: Pipe, size: number): number {
-  if (!(size > 0) || !Number.isSafeInteger(size)) return err(EINVAL);
-  const slots = 2 ** Math.ceil(Math.log2(pagesFor(size)));
-  if (slots > MAX_SLOTS) return err(EINVAL);
+  if (!Number.isSafeInteger(size) || size < 0 || size > ABSURD_SIZE) return err(EINVAL);
+  const slots = 2 ** Math.ceil(Math.log2(Math.max(pagesFor(size), 1)));
+  if (slots > pipe.maxSlots && slots * PAGE_SIZE > PIPE_MAX_SIZE) return err(EPERM);
   if (slots < pipe.slots.length) return err(EBUSY);
   pipe.maxSlots = slots;
   wakeUpAll(pipe.writable);

@@ -45,6 +45,7 @@ export const GFS2_7_2: Gfs2Revision = {
   rwfFlags: RWF_5_10 | RWF_NOAPPEND | RWF_ATOMIC | RWF_DONTCACHE,
   faultTriesUnderGlock: false,
   pipeKeepsEmptySlot: false,
+  pipesKnowNowait: true,
   bufferedRead: bufferedReadWith(shouldFaultInPages),
   bufferedWrite: bufferedWriteWith(shouldFaultInPages, false),
   directRead: directReadWith(shouldFaultInPages),
@@ -87,6 +88,7 @@ export const GFS2_6_1: Gfs2Revision = {
   },
   iomap: { ...GFS2_6_12.iomap, zeroingExtends: true, writeEndIsBoolean: false },
   rwfFlags: RWF_5_10,
+  pipesKnowNowait: false,
 };
 
 export const GFS2_5_10: Gfs2Revision = {
