@@ -105,19 +105,21 @@ function compareResults(scenario: Scenario, expected: Recording, actual: Recordi
 }
 
 function compareFields(where: string, op: string, expected: object, actual: object, tier: Tier): Difference[] {
-  const differences: Difference[] = [];
   const [wanted, got] = [new Map(Object.entries(expected)), new Map(Object.entries(actual))];
-  for (const field of new Set([...wanted.keys(), ...got.keys()])) {
-    if (tierOfField(field, op) !== tier || wanted.get(field) === got.get(field)) continue;
-    differences.push({
-      tier,
-      where,
-      what: field,
-      expected: String(wanted.get(field) ?? "nothing"),
-      actual: String(got.get(field) ?? "nothing"),
-    });
-  }
-  return differences;
+  return differingFields(expected, actual, op, tier).map((field) => ({
+    tier,
+    where,
+    what: field,
+    expected: String(wanted.get(field) ?? "nothing"),
+    actual: String(got.get(field) ?? "nothing"),
+  }));
+}
+
+/** The values of an operation's result that differ in this tier, by name. */
+export function differingFields(expected: object, actual: object, op: string, tier: Tier): string[] {
+  const [wanted, got] = [new Map(Object.entries(expected)), new Map(Object.entries(actual))];
+  const fields = [...new Set([...wanted.keys(), ...got.keys()])];
+  return fields.filter((field) => tierOfField(field, op) === tier && wanted.get(field) !== got.get(field));
 }
 
 function compareFinal(expected: Recording, actual: Recording): Difference[] {

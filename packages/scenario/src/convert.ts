@@ -112,32 +112,53 @@ const RULES: Partial<Record<TraceEvent["name"], Rule>> = {
  * what they lock, and a grant right behind its own request.
  */
 export function convertEvents(events: Iterable<TraceEvent>, places: Places): RecordedEvent[] {
+  const converter = new EventConverter(places);
   const converted: RecordedEvent[] = [];
-  let updatingTime = false;
-  let hiddenFaults = 0;
   for (const event of events) {
-    if (event.name === "gfs2_update_time" || event.name === "gfs2_update_time_ret") {
-      updatingTime = event.name === "gfs2_update_time";
-      if (updatingTime) converted.push(["update_time"]);
-      continue;
-    }
-    if (updatingTime) continue;
-    if (event.name === "handle_mm_fault" && places.mapOf(event.args.address) === null) {
-      hiddenFaults++;
-      continue;
-    }
-    if (event.name === "handle_mm_fault_ret" && hiddenFaults > 0) {
-      hiddenFaults--;
-      continue;
-    }
-    const one = convert(event, places);
-    if (one === null || isOwnGrant(one, converted[converted.length - 1])) continue;
-    converted.push(one);
+    const one = converter.next(event);
+    if (one !== null) converted.push(one);
   }
   return converted;
 }
 
-function convert(event: TraceEvent, places: Places): RecordedEvent | null {
+/** convertEvents, event by event. */
+export class EventConverter {
+  readonly #places: Places;
+  #updatingTime = false;
+  #hiddenFaults = 0;
+  #last: RecordedEvent | undefined;
+
+  constructor(places: Places) {
+    this.#places = places;
+  }
+
+  /** Returns: the event as it is recorded; null when it is left out. */
+  next(event: TraceEvent): RecordedEvent | null {
+    if (event.name === "gfs2_update_time" || event.name === "gfs2_update_time_ret") {
+      this.#updatingTime = event.name === "gfs2_update_time";
+      return this.#updatingTime ? this.#keep(["update_time"]) : null;
+    }
+    if (this.#updatingTime) return null;
+    if (event.name === "handle_mm_fault" && this.#places.mapOf(event.args.address) === null) {
+      this.#hiddenFaults++;
+      return null;
+    }
+    if (event.name === "handle_mm_fault_ret" && this.#hiddenFaults > 0) {
+      this.#hiddenFaults--;
+      return null;
+    }
+    const one = convertEvent(event, this.#places);
+    return one === null || isOwnGrant(one, this.#last) ? null : this.#keep(one);
+  }
+
+  #keep(event: RecordedEvent): RecordedEvent {
+    this.#last = event;
+    return event;
+  }
+}
+
+/** One event as it is recorded; null when it is of no recorded kind, or of a file or memory without a name. */
+export function convertEvent(event: TraceEvent, places: Places): RecordedEvent | null {
   const rule = RULES[event.name];
   if (rule === undefined) return null;
   const args: Record<string, number> = event.args;

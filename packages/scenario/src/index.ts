@@ -15,6 +15,7 @@ export { FormatError, parseScenario, parseScenarios } from "./format.ts";
 export type { Op, OpName, Scenario, ScenarioFile } from "./op.ts";
 export { Fnv1a, fillPattern, patternByte, runLengths } from "./pattern.ts";
 export { parseMeta, parseRecording, parseRecordings, type RecordingMeta, unseenKinds, unseenOn } from "./recording.ts";
+export { type ReproduceOptions, type Reproduction, reproduce } from "./reproduce.ts";
 export type { FinalFile, OpResult, OpTrace, RecordedEvent, Recording } from "./result.ts";
 export { type OpSpan, type RunOptions, runScenario, type ScenarioRun } from "./run.ts";
 export { TIERS, type Tier } from "./tier.ts";

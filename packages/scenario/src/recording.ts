@@ -20,7 +20,14 @@ const OpResult = v.looseObject({
   majflt: v.exactOptional(number),
 });
 /** Checked by hand: there are far more events than anything else. */
-const Events = v.custom<readonly RecordedEvent[]>(areEvents, "events: lists that begin with a name");
+const Events = v.custom<readonly RecordedEvent[]>(
+  (events) => areEvents(events, isName),
+  "events: lists that begin with a name",
+);
+const MergedEvents = v.custom<readonly RecordedEvent[]>(
+  (events) => areEvents(events, isLane),
+  "events: lists that begin with a thread and a name",
+);
 const OpTrace = v.looseObject({
   op: number,
   thread: v.exactOptional(number),
@@ -42,11 +49,14 @@ const RecordingLine = v.looseObject({
   post: v.exactOptional(v.array(OpResult)),
   final: v.exactOptional(v.record(text, FinalFile)),
   trace: v.array(OpTrace),
+  interleave: v.exactOptional(MergedEvents),
   oops: v.exactOptional(text),
   rip: v.exactOptional(text),
   hang: v.exactOptional(v.boolean()),
   killable: v.exactOptional(v.boolean()),
   died: v.exactOptional(number),
+  panic: v.exactOptional(text),
+  unfinished: v.exactOptional(v.boolean()),
 });
 
 /** What `meta.json` beside the recordings of a kernel says. */
@@ -67,16 +77,21 @@ const Meta = v.looseObject({
 const MAX_EVENTS = 4_000_000;
 
 /** Are these events, and do loops repeat what stands before them? */
-function areEvents(events: unknown): boolean {
+const isName = (event: readonly unknown[]): boolean => typeof event[0] === "string";
+const isLane = (event: readonly unknown[]): boolean =>
+  event[0] === "..." || (typeof event[0] === "number" && typeof event[1] === "string");
+
+function areEvents(events: unknown, isEvent: (event: readonly unknown[]) => boolean): boolean {
   if (!Array.isArray(events)) return false;
   let count = 0;
   for (const event of events) {
-    if (!Array.isArray(event) || typeof event[0] !== "string") return false;
+    if (!Array.isArray(event)) return false;
     if (event[0] === "repeat") {
       if (!isRepeat(event, count)) return false;
       count += event[1] * event[2];
     } else {
-      if (!event.every((field) => typeof field === "string" || typeof field === "number")) return false;
+      if (!isEvent(event) || !event.every((field) => typeof field === "string" || typeof field === "number"))
+        return false;
       count++;
     }
     if (count > MAX_EVENTS) return false;

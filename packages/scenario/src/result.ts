@@ -43,10 +43,15 @@ export interface Recording {
   readonly post?: readonly OpResult[];
   readonly final?: Readonly<Record<string, FinalFile>>;
   readonly trace: readonly OpTrace[];
+  /** With threads: the lock events of all of them in order, each with its thread in front. */
+  readonly interleave?: readonly RecordedEvent[];
   /** First line of a kernel BUG, and the function it is in. */
   readonly oops?: string;
   readonly rip?: string;
   readonly hang?: boolean;
   readonly killable?: boolean;
   readonly died?: number;
+  /** The machine stopped: the kernel's last words, and nothing else was kept. */
+  readonly panic?: string;
+  readonly unfinished?: boolean;
 }

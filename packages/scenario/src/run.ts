@@ -28,10 +28,11 @@ import {
 } from "@faultline/mm";
 import { convertEvents } from "./convert.ts";
 import { Names } from "./maps.ts";
-import type { Op, OpName, Scenario, ScenarioFile } from "./op.ts";
+import type { Op, Scenario, ScenarioFile } from "./op.ts";
 import { IOBUF_SIZE, type OpContext, readIntoIobuf, runOp } from "./ops.ts";
 import { Fnv1a, fillPattern } from "./pattern.ts";
 import type { FinalFile, OpResult, OpTrace, Recording } from "./result.ts";
+import { UNTRACED } from "./untraced.ts";
 
 export interface RunOptions {
   readonly kernel: Gfs2Revision;
@@ -61,25 +62,24 @@ const DIRTY_LIMIT = 45_000;
 /** Where the runner's own buffer lies: below all maps. */
 const IOBUF_ADDRESS = 0x10000000;
 
-/** Operations whose events the recorder does not keep. */
-const UNTRACED: ReadonlySet<OpName> = new Set([
-  "open",
-  "close",
-  "stat",
-  "lseek",
-  "mincore",
-  "pagemap",
-  "munmap",
-  "evict",
-  "dropcache",
-  "pipe",
-  "fionread",
-  "sleep",
-  "mprotect",
-]);
+/** Which operation: its place among those of the process, of a thread, or of those that come last. */
+export type OpPlace = Omit<OpTrace, "events">;
+
+/** Who looks on while a scenario runs. */
+export interface RunObserver {
+  /** The files are made, and the operations are about to start. */
+  begin(tracer: Tracer, names: Names): void;
+  opStarts(at: OpPlace, task: FsTask): void;
+  opEnds(at: OpPlace, result: OpResult): void;
+}
 
 /** Run a scenario to its end, whatever that is. */
 export function runScenario(scenario: Scenario, options: RunOptions): ScenarioRun {
+  return runObserved(scenario, options, null);
+}
+
+/** The same, under the eyes of an observer, which needs `options.traced`. */
+export function runObserved(scenario: Scenario, options: RunOptions, observer: RunObserver | null): ScenarioRun {
   const tracer = options.traced === true ? new Tracer(1 << 22) : null;
   const machine = new Machine({
     ...options,
@@ -88,7 +88,7 @@ export function runScenario(scenario: Scenario, options: RunOptions): ScenarioRu
     dirtyLimit: DIRTY_LIMIT,
     disk: { latency: 0 },
   });
-  return new Runner(scenario, machine, tracer).run();
+  return new Runner(scenario, machine, tracer, observer).run();
 }
 
 /** One operation that was begun: the task that made it, and the stretch of the trace that it took. */
@@ -97,7 +97,7 @@ export interface OpSpan {
   readonly from: number;
   /** Infinity when it never returned. */
   readonly to: number;
-  readonly at: Omit<OpTrace, "events">;
+  readonly at: OpPlace;
   /** Does the recorder keep its events? */
   readonly kept: boolean;
 }
@@ -106,6 +106,7 @@ class Runner {
   readonly #scenario: Scenario;
   readonly #machine: Machine;
   readonly #tracer: Tracer | null;
+  readonly #observer: RunObserver | null;
   readonly #names = new Names();
   readonly #spans: OpSpan[] = [];
   readonly #results: OpResult[] = [];
@@ -114,10 +115,11 @@ class Runner {
   readonly #final: Record<string, FinalFile> = {};
   #start = 0;
 
-  constructor(scenario: Scenario, machine: Machine, tracer: Tracer | null) {
+  constructor(scenario: Scenario, machine: Machine, tracer: Tracer | null, observer: RunObserver | null) {
     this.#scenario = scenario;
     this.#machine = machine;
     this.#tracer = tracer;
+    this.#observer = observer;
     this.#threads = scenario.threads.map(() => []);
   }
 
@@ -160,6 +162,7 @@ class Runner {
     const iobuf = yield* this.#mapIobuf(task);
     const context = this.#context(task, iobuf, null);
     this.#start = this.#tracer?.count ?? 0;
+    if (this.#tracer !== null) this.#observer?.begin(this.#tracer, this.#names);
     yield* this.#runOps(context, this.#scenario.ops, this.#results, {});
     if (this.#scenario.threads.length > 0) {
       yield* this.#runThreads(task, iobuf);
@@ -217,9 +220,14 @@ class Runner {
       const span = { pid: task.pid, from, to: Number.POSITIVE_INFINITY, at: { op: index, ...where }, kept };
       this.#spans.push(span);
       task.world.elapse(1);
-      const result = yield* runOp(context, op);
+      this.#observer?.opStarts(span.at, task);
+      const outcome = yield* runOp(context, op);
       this.#spans[slot] = { ...span, to: this.#tracer?.count ?? 0 };
-      results.push({ ...result, minflt: task.minFlt - minFlt, majflt: task.majFlt - majFlt });
+      // The recorder counts no faults while it waits for the others.
+      const counts = op.op === "barrier" ? {} : { minflt: task.minFlt - minFlt, majflt: task.majFlt - majFlt };
+      const result = { ...outcome, ...counts };
+      results.push(result);
+      this.#observer?.opEnds(span.at, result);
     }
   }
 
@@ -232,7 +240,7 @@ class Runner {
       ...(post.length > 0 ? { post: this.#post } : {}),
       ...(verdict.kind === "completed" ? { final: this.#final } : {}),
       trace: this.#traces(),
-      ...outcome(verdict),
+      ...endOf(verdict),
     };
   }
 
@@ -251,7 +259,7 @@ class Runner {
 }
 
 /** What a verdict is called in a recording. */
-function outcome(verdict: Verdict): Partial<Recording> {
+function endOf(verdict: Verdict): Partial<Recording> {
   switch (verdict.kind) {
     case "completed":
       return {};

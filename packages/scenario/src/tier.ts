@@ -39,17 +39,29 @@ export function eventsOfTier(
   tier: Exclude<Tier, "results">,
   without: ReadonlySet<string>,
 ): RecordedEvent[] {
-  const kept: RecordedEvent[] = [];
-  let writing = 0;
-  for (const event of events) {
-    const kind = String(event[0]);
-    if (kind === "iomap_write") writing = event.includes("ret") ? 0 : 1;
-    if (kind === "update_time" || without.has(kind)) continue;
-    if (tier === "memory" || PROTOCOL.has(kind) || kind === "...") kept.push(event);
-    // What is faulted in page by page below iomap is a memory matter; what the filesystem faults in is a retry.
-    else if (kind === "fault_in_readable" && writing === 0) kept.push(event);
+  const filter = new TierFilter(tier, without);
+  return pairReturns(events.filter((event) => filter.keeps(event)));
+}
+
+/** eventsOfTier, event by event, without the pairing. */
+export class TierFilter {
+  readonly #tier: Exclude<Tier, "results">;
+  readonly #without: ReadonlySet<string>;
+  #writing = false;
+
+  constructor(tier: Exclude<Tier, "results">, without: ReadonlySet<string>) {
+    this.#tier = tier;
+    this.#without = without;
   }
-  return pairReturns(kept);
+
+  keeps(event: RecordedEvent): boolean {
+    const kind = String(event[0]);
+    if (kind === "iomap_write") this.#writing = !event.includes("ret");
+    if (kind === "update_time" || this.#without.has(kind)) return false;
+    if (this.#tier === "memory" || PROTOCOL.has(kind) || kind === "...") return true;
+    // What is faulted in page by page below iomap is a memory matter; what the filesystem faults in is a retry.
+    return kind === "fault_in_readable" && !this.#writing;
+  }
 }
 
 /** The events without some kinds, paired anew. */

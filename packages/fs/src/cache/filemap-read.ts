@@ -41,8 +41,6 @@ import { IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../vfs/kiocb.ts";
 import { addNewPage, findGetPage } from "./page-cache.ts";
 import { pageCacheAsyncReadahead, pageCacheSyncReadahead } from "./readahead.ts";
 
-/** Pages that one batch holds. Linux: PAGEVEC_SIZE */
-const BATCH = 15;
 /** Not an error: the page went away or was not ready; look again. Linux: AOP_TRUNCATED_PAGE */
 const LOOK_AGAIN = 1;
 
@@ -118,7 +116,8 @@ function getReadBatch(mapping: FileMapping, iocb: Kiocb, count: number, batch: P
   const { accesses } = mem.world;
   const first = pageIndex(iocb.pos);
   const last = pageIndex(iocb.pos + count - 1);
-  for (let index = first; index <= last && batch.length < BATCH; index++) {
+  const most = mapping.host.sb.readBatch;
+  for (let index = first; index <= last && batch.length < most; index++) {
     const frame = mapping.find(index);
     accesses?.read(mapping.slotId(index));
     if (frame === 0) break;
@@ -140,6 +139,8 @@ function* filemapGetPages(task: UserTask, iocb: Kiocb, count: number, batch: Pfn
     if (batch.length === 0) {
       if ((iocb.flags & IOCB_NOIO) !== 0) return err(EAGAIN);
       yield* pageCacheSyncReadahead(task, mapping, ra, index, requested);
+      // The disk may be faster.
+      if (task.world.preemptible) yield PREEMPT;
       getReadBatch(mapping, iocb, count, batch);
     }
     if (batch.length === 0) {
@@ -306,6 +307,7 @@ function* readyPage(
   if (frame === 0) {
     if ((iocb.flags & IOCB_NOIO) !== 0) return err(EAGAIN);
     yield* pageCacheSyncReadahead(task, mapping, ra, index, last - index);
+    if (task.world.preemptible) yield PREEMPT;
     frame = findGetPage(mapping, index);
     if (frame === 0) {
       frame = yield* addNewPage(task, mapping, index);
@@ -360,9 +362,10 @@ export function* genericFileReadIter<Y>(
   let ret = 0 as Ssize;
   if (to.count > 0) {
     trace?.emit(task, "filemap_read", inode.ino);
-    ret = inode.sb.readsPageByPage
-      ? yield* genericFileBufferedRead(task, iocb, to, user)
-      : yield* filemapRead(task, iocb, to, user);
+    ret =
+      inode.sb.readBatch === 1
+        ? yield* genericFileBufferedRead(task, iocb, to, user)
+        : yield* filemapRead(task, iocb, to, user);
     trace?.emit(task, "filemap_read_ret", ret);
   }
   trace?.emit(task, "generic_file_read_iter_ret", ret);

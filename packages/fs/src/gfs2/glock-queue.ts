@@ -390,7 +390,6 @@ export function gfs2GlockDq(task: UserTask, holder: Gfs2Holder): void {
   // The last one that could not be taken away is gone: those that can be go too.
   if (demoted && firstStrongHolder(glock) === null) demoteIncompatHolders(task, glock, LM_ST_EXCLUSIVE);
   if (glock.queue.length === 0 && (glock.flags & (GLF_DEMOTE | GLF_PENDING_DEMOTE)) === 0) return;
-  if ((glock.flags & (GLF_DEMOTE | GLF_PENDING_DEMOTE | GLF_LOCK)) === 0 && doPromote(task, glock)) return;
   const pending = (glock.flags & (GLF_PENDING_DEMOTE | GLF_DEMOTE)) === GLF_PENDING_DEMOTE;
   queueWork(glock, pending ? glock.holdTime : 0);
 }

@@ -21,7 +21,8 @@ export interface Gfs2Revision {
   readonly readahead: ReadaheadRevision;
   readonly iomap: IomapRevision;
   readonly glock: GlockRevision;
-  readonly readsPageByPage: boolean;
+  /** See SuperBlock. */
+  readonly readBatch: number;
   /** Buffered writes take the glock in iomap_begin, extent by extent: until 5.15. */
   readonly locksInIomap: boolean;
   /** A short write gives back all the blocks that it did not use: 5.18 on. */

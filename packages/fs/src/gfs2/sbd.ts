@@ -32,7 +32,7 @@ export class Gfs2Sbd implements SuperBlock {
   readonly dirty: DirtyPages;
   readonly readahead: ReadaheadRevision;
   readonly iomap: IomapRevision;
-  readonly readsPageByPage: boolean;
+  readonly readBatch: number;
   readonly #inodes = new Map<DiskInode, Gfs2Inode>();
 
   constructor({ mem, dirtyLimit, disk, revision, lm, startWorker }: MountOptions) {
@@ -44,7 +44,7 @@ export class Gfs2Sbd implements SuperBlock {
     this.dirty = new DirtyPages(dirtyLimit ?? Math.floor(mem.frames / 5));
     this.readahead = revision.readahead;
     this.iomap = revision.iomap;
-    this.readsPageByPage = revision.readsPageByPage;
+    this.readBatch = revision.readBatch;
   }
 
   /** The inode of a name; -ENOENT unless `create`. Context: atomic. */

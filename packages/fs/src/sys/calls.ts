@@ -31,6 +31,11 @@ import { type FsTask, isErrno } from "./fs-task.ts";
 export function* sysOpen(task: FsTask, path: string, flags: number): MaySleep<number> {
   const inode = task.root.lookup(path, (flags & O_CREAT) !== 0);
   if (isErrno(inode)) return inode;
+  // Who may open the file, and what kind of file it is, are in the inode.
+  for (const ip of ["gfs2_permission", "gfs2_open"]) {
+    const status = yield* readInode(task, inode as Gfs2Inode, ip);
+    if (status !== 0) return status;
+  }
   const file = gfs2Open(inode as Gfs2Inode, flags);
   const fd = task.files.install(file);
   if (fd < 0) fput(task, file);
@@ -81,12 +86,18 @@ export interface Kstat {
 export function* sysFstat(task: FsTask, fd: number): MaySleep<Kstat | Status> {
   const inode = inodeOf(task, fd);
   if (isErrno(inode)) return inode;
-  const { glock, ino, disk } = inode as Gfs2Inode;
-  const holder = new Gfs2Holder(glock, LM_ST_SHARED, LM_FLAG_ANY, "gfs2_getattr");
-  const status = yield* gfs2GlockNq(task, holder);
-  if (status !== 0) return status as Status;
-  gfs2GlockDq(task, holder);
+  const { ino, disk } = inode as Gfs2Inode;
+  const status = yield* readInode(task, inode as Gfs2Inode, "gfs2_getattr");
+  if (status !== 0) return status;
   return { ino, size: (inode as Gfs2Inode).size, blocks: disk.map.blocks * (PAGE_SIZE / 512), nlink: disk.links };
+}
+
+/** Make sure that what is known of an inode is true. Context: sleeps. Returns: 0 or an error. */
+function* readInode(task: FsTask, inode: Gfs2Inode, ip: string): MaySleep<Status> {
+  const holder = new Gfs2Holder(inode.glock, LM_ST_SHARED, LM_FLAG_ANY, ip);
+  const status = (yield* gfs2GlockNq(task, holder)) as Status;
+  if (status === 0) gfs2GlockDq(task, holder);
+  return status;
 }
 
 /** Linux: fsync() */

@@ -19,8 +19,8 @@ export interface SuperBlock {
   readonly dirty: DirtyPages;
   readonly readahead: ReadaheadRevision;
   readonly iomap: IomapRevision;
-  /** Buffered reads go page by page, as before 5.12. */
-  readonly readsPageByPage: boolean;
+  /** Pages that a buffered read collects before it copies: 15, since 6.9 31. 1: page by page, as before 5.12. Linux: PAGEVEC_SIZE */
+  readonly readBatch: number;
   /** Move bytes of a file from or to the disk; `endIo` is called when that is over. Context: atomic. */
   submitRead(inode: Inode, position: number, segments: readonly DiskSegment[], endIo: (status: Status) => void): void;
   submitWrite(inode: Inode, position: number, segments: readonly DiskSegment[], endIo: (status: Status) => void): void;

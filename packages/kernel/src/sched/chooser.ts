@@ -11,6 +11,13 @@ export interface Chooser {
   readonly preemptive: boolean;
 
   /**
+   * true: time passes while tasks run, too. At every scheduling point it is a choice, "timer", whether what
+   * waits for time next happens now; and what looks at the clock may find that it has ticked, "tick".
+   * false, or not given: time passes only when no task can run.
+   */
+  readonly interrupts?: boolean;
+
+  /**
    * Pick who runs next. Called only with two tasks or more.
    *
    * `runnable` begins with the task that ran last, if it can go on; the rest follow by pid.

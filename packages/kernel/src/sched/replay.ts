@@ -6,6 +6,7 @@ import type { Task } from "./task.ts";
 
 export class ReplayChooser implements Chooser {
   readonly preemptive: boolean;
+  readonly interrupts: boolean;
   /** The first decision that did not fit this run, in words; null while the replay is faithful. */
   divergence: string | null = null;
   readonly #decisions: readonly number[];
@@ -13,6 +14,7 @@ export class ReplayChooser implements Chooser {
 
   constructor(schedule: Schedule) {
     this.preemptive = schedule.preemptive;
+    this.interrupts = schedule.interrupts === true;
     this.#decisions = schedule.decisions;
   }
 

@@ -2,6 +2,7 @@
 //
 //   c            run tasks to their next sleep, first come first served ("cooperative")
 //   p            every scheduling point is a decision ("preemptive")
+//   i            the same, and whether time passes there is one more ("interrupts")
 //   p3.0x12.1    decisions 3, then twelve times 0, then 1, then 0 for ever
 //
 // A decision is the index that pickTask or choose returned; it is recorded only where there was more than
@@ -9,6 +10,8 @@
 
 export interface Schedule {
   readonly preemptive: boolean;
+  /** Absent when false. */
+  readonly interrupts?: true;
   readonly decisions: readonly number[];
 }
 
@@ -24,7 +27,8 @@ export function formatSchedule(schedule: Schedule): string {
     parts.push(run === 1 ? String(decisions[i]) : `${decisions[i]}x${run}`);
     i += run;
   }
-  return (schedule.preemptive ? "p" : "c") + parts.join(".");
+  const mode = schedule.interrupts === true ? "i" : schedule.preemptive ? "p" : "c";
+  return mode + parts.join(".");
 }
 
 /** Decisions that one schedule string may hold; a longer one is an error, not an allocation. */
@@ -36,9 +40,9 @@ const MAX_DECISIONS = 10_000_000;
  * Throws: SyntaxError that names the part that is wrong and the form that would be right.
  */
 export function parseSchedule(text: string): Schedule {
-  const preemptive = text.startsWith("p");
-  if (!preemptive && !text.startsWith("c")) {
-    throw new SyntaxError(`a schedule begins with "c" or "p", as in "p3.0x12.1"; got "${text.slice(0, 40)}"`);
+  const mode = text[0];
+  if (mode !== "c" && mode !== "p" && mode !== "i") {
+    throw new SyntaxError(`a schedule begins with "c", "p" or "i", as in "p3.0x12.1"; got "${text.slice(0, 40)}"`);
   }
   const decisions: number[] = [];
   const body = text.slice(1);
@@ -50,5 +54,5 @@ export function parseSchedule(text: string): Schedule {
     }
     for (let i = 0; i < count; i++) decisions.push(Number(match[1]));
   }
-  return { preemptive, decisions };
+  return mode === "i" ? { preemptive: true, interrupts: true, decisions } : { preemptive: mode === "p", decisions };
 }

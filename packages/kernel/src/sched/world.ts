@@ -43,6 +43,8 @@ export class World {
   readonly chooser: Chooser;
   /** Do tasks stop at every scheduling point? Then hot paths must not take their shortcuts. */
   readonly preemptible: boolean;
+  /** May time pass at any scheduling point? */
+  readonly interrupts: boolean;
   readonly trace: Tracer | null;
   /** Labels of the numbers that newId gave out, for whoever prints a trace; kept only while there is one. */
   readonly labels: Map<number, string> | null;
@@ -77,6 +79,7 @@ export class World {
   constructor(options: WorldOptions = {}) {
     this.chooser = options.chooser ?? new FifoChooser();
     this.preemptible = this.chooser.preemptive;
+    this.interrupts = this.preemptible && this.chooser.interrupts === true;
     this.trace = options.trace ?? null;
     this.labels = this.trace === null ? null : new Map();
     this.comms = this.trace === null ? null : new Map();
@@ -149,18 +152,33 @@ export class World {
   choose(choice: string, count: number): number {
     const budget = this.#budgets.get(choice) ?? 0;
     if (budget <= 0 || count < 2) return 0;
+    const picked = this.#settle(choice, count);
+    if (picked !== 0) this.#budgets.set(choice, budget - 1);
+    return picked;
+  }
+
+  /**
+   * Has the clock ticked since it was last looked at, although no time has passed here?
+   *
+   * Context: atomic.
+   */
+  ticked(): boolean {
+    return this.interrupts && this.#settle("tick", 2) === 1;
+  }
+
+  #settle(choice: string, count: number): number {
     const picked = this.chooser.choose(choice, count);
     if (!(Number.isInteger(picked) && picked >= 0 && picked < count)) {
       throw new RangeError(`chooser picked ${picked} of ${count} for "${choice}"`);
     }
     this.#decisions.push(picked);
-    if (picked !== 0) this.#budgets.set(choice, budget - 1);
     return picked;
   }
 
   /** The decisions of this run so far. */
   get schedule(): Schedule {
-    return { preemptive: this.preemptible, decisions: this.#decisions };
+    const { preemptible: preemptive } = this;
+    return { preemptive, ...(this.interrupts ? { interrupts: true } : {}), decisions: this.#decisions };
   }
 
   /** The decisions of this run so far, as a string that replays it. */
@@ -286,11 +304,11 @@ export class World {
   /** Preemptive: whoever the chooser picks among all that can run. */
   #pick(): Task | null {
     if (this.#regular === 0 && !this.settle) return null;
-    const runnable = this.#runnable;
-    const last = this.current;
-    runnable.length = 0;
-    if (last !== null && last.body !== null && isRunnable(last)) runnable.push(last);
-    for (const task of this.#live) if (task !== last && isRunnable(task)) runnable.push(task);
+    const runnable = this.#findRunnable();
+    if (this.interrupts && runnable.length > 0) {
+      while (this.#timers.length > 0 && this.#settle("timer", 2) === 1) this.expireTimer();
+      this.#findRunnable();
+    }
     if (runnable.length < 2) return runnable.length === 0 ? null : runnable[0];
     const picked = this.chooser.pickTask(runnable);
     if (picked === STOP) throw ABANDONED;
@@ -299,6 +317,15 @@ export class World {
     }
     this.#decisions.push(picked);
     return runnable[picked];
+  }
+
+  #findRunnable(): readonly Task[] {
+    const runnable = this.#runnable;
+    const last = this.current;
+    runnable.length = 0;
+    if (last !== null && last.body !== null && isRunnable(last)) runnable.push(last);
+    for (const task of this.#live) if (task !== last && isRunnable(task)) runnable.push(task);
+    return runnable;
   }
 
   /** Nobody can run: let time pass, or find out why. Returns: the verdict, or null to go on. */

@@ -1,0 +1,82 @@
+// Finds a schedule under which the model does what a recording of threads shows.
+//
+// Linux ran the threads in one of many orders. The recording tells the order of lock events; what it leaves
+// open is searched: first a run that equals the recording in every event, then one that equals it in its
+// protocol.
+
+import type { Gfs2Revision } from "@faultline/fs";
+import { formatSchedule } from "@faultline/kernel";
+import { compareRecordings, type Difference } from "./compare.ts";
+import { Expectation } from "./expectation.ts";
+import { Follower } from "./follow.ts";
+import type { Scenario } from "./op.ts";
+import { Plan } from "./plan.ts";
+import type { Recording } from "./result.ts";
+import { runObserved, type ScenarioRun } from "./run.ts";
+import { TIERS, type Tier } from "./tier.ts";
+
+export interface ReproduceOptions {
+  readonly kernel: Gfs2Revision;
+  readonly unseen?: ReadonlySet<string>;
+  /** Runs that each tier may take. */
+  readonly maxRuns?: number;
+}
+
+export interface Reproduction {
+  /** Replays the run. */
+  readonly schedule: string;
+  readonly run: ScenarioRun;
+  /** What is left of the differences; nothing when the recording was reproduced. */
+  readonly differences: readonly Difference[];
+  /** Runs that the search took. */
+  readonly runs: number;
+  /** Where the last run that was given up left the recording. */
+  readonly failure: string | null;
+}
+
+/** Runs that each tier may take, when nothing else is said. */
+const MAX_RUNS = 40;
+
+/**
+ * Search for a schedule that reproduces a recording of a scenario with threads. Deterministic.
+ *
+ * Returns: the run that comes closest; null when none came to its end.
+ */
+export function reproduce(scenario: Scenario, recording: Recording, options: ReproduceOptions): Reproduction | null {
+  const { kernel, unseen = new Set<string>(), maxRuns = MAX_RUNS } = options;
+  let best: Reproduction | null = null;
+  let runs = 0;
+  let failure: string | null = null;
+  for (const tier of ["memory", "protocol"] as const) {
+    const expectation = new Expectation(scenario, recording, tier, unseen);
+    const plan = new Plan();
+    for (let tries = 0; tries < maxRuns; tries++) {
+      plan.restart();
+      const follower = new Follower(expectation, plan);
+      const run = runObserved(scenario, { kernel, chooser: follower, traced: true }, follower);
+      runs++;
+      if (follower.failure === null) {
+        const differences = compareRecordings(scenario, recording, run.recording, { unseen });
+        const schedule = formatSchedule(run.machine.world.schedule);
+        const found = { schedule, run, differences, runs, failure };
+        if (best === null || rank(found.differences) < rank(best.differences)) best = found;
+        if (differences.length === 0) return best;
+      }
+      failure = follower.failure;
+      if (!plan.next(follower.tooFar)) break;
+    }
+    // What a closer look could not find equal is not found by a coarser one.
+    if (best !== null && isEqual(best.differences, tier)) break;
+  }
+  return best === null ? null : { ...best, runs, failure };
+}
+
+function isEqual(differences: readonly Difference[], tier: Tier): boolean {
+  return differences.every((difference) => TIERS.indexOf(difference.tier) > TIERS.indexOf(tier));
+}
+
+/** The fewer, and the higher the tier, the better. */
+function rank(differences: readonly Difference[]): number {
+  const kinds = new Set(differences.map(({ tier }) => tier));
+  return (kinds.has("results") ? 4 : 0) + (kinds.has("protocol") ? 2 : 0) + (kinds.has("memory") ? 1 : 0);
+}
