@@ -57,9 +57,9 @@ export default function replay({ pair, kernel, tiers, unseen }: ReplayTask): Rep
   }
 }
 
-/** Events shown before and after the first that differs. */
+/** Events kept before and after the first that differs; those behind it also say what was left out or put in. */
 const BEFORE = 4;
-const AFTER = 3;
+const AFTER = 16;
 
 function around(difference: Difference): ToldDifference {
   const { events = null } = difference;

@@ -44,6 +44,9 @@ function reason(error: unknown, rawArgs: readonly string[]): string {
     const name = /'(-[^']*)'/.exec(message)?.[1] ?? rawArgs.find((arg) => arg.startsWith("-")) ?? "";
     return `there is no option ${name}`;
   }
+  const ambiguous = /^Option '(-[^ ']*).*' argument is ambiguous/.exec(message)?.[1];
+  if (ambiguous !== undefined)
+    return `${ambiguous} needs a value; write ${ambiguous}=-1 for one that begins with a dash`;
   return message
     .split(/[.\n]/)[0]
     .replaceAll("'", "")
