@@ -51,13 +51,13 @@ export function bufferedWrite510(task: UserTask, iocb: Kiocb, from: IovIter): Ma
 }
 
 /** Linux: gfs2_file_direct_read() */
-export function* directRead510(task: UserTask, iocb: Kiocb, to: IovIter): MayFault<Ssize> {
+function* gfs2FileDirectRead(task: UserTask, iocb: Kiocb, to: IovIter): MayFault<Ssize> {
   if (to.count === 0) return 0 as Ssize;
   return yield* directLocked(task, iocb, to, "gfs2_file_direct_read");
 }
 
 /** Writes behind the end of the file are left to the page cache. Linux: gfs2_file_direct_write() */
-export function* directWrite510(task: UserTask, iocb: Kiocb, from: IovIter): MayFault<Ssize> {
+function* gfs2FileDirectWrite(task: UserTask, iocb: Kiocb, from: IovIter): MayFault<Ssize> {
   const ret = yield* directLocked(task, iocb, from, "gfs2_file_direct_write");
   return (ret === -ENOTBLK ? 0 : ret) as Ssize;
 }
@@ -72,3 +72,5 @@ function* directLocked(task: UserTask, iocb: Kiocb, iter: IovIter, ip: string): 
   gfs2GlockDq(task, holder);
   return ret;
 }
+
+export { gfs2FileDirectRead as directRead510, gfs2FileDirectWrite as directWrite510 };

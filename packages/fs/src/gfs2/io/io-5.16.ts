@@ -61,7 +61,7 @@ export function* bufferedRead516(task: UserTask, iocb: Kiocb, to: IovIter): MayF
  * Returns: bytes written, fewer than there are if the glock was lost in between; an error if none.
  * Linux:   gfs2_file_buffered_write()
  */
-export function* bufferedWrite516(task: UserTask, iocb: Kiocb, from: IovIter): MayFault<Ssize> {
+function* gfs2FileBufferedWrite(task: UserTask, iocb: Kiocb, from: IovIter): MayFault<Ssize> {
   const { glock, ino } = iocb.file.inode as Gfs2Inode;
   const holder = new Gfs2Holder(glock, LM_ST_EXCLUSIVE, 0, "gfs2_file_buffered_write");
   const whole = from.count;
@@ -90,13 +90,13 @@ export function* bufferedWrite516(task: UserTask, iocb: Kiocb, from: IovIter): M
 }
 
 /** Linux: gfs2_file_direct_read() */
-export function* directRead516(task: UserTask, iocb: Kiocb, to: IovIter): MayFault<Ssize> {
+function* gfs2FileDirectRead(task: UserTask, iocb: Kiocb, to: IovIter): MayFault<Ssize> {
   if (to.count === 0) return 0 as Ssize;
   return yield* direct(task, iocb, to, "gfs2_file_direct_read");
 }
 
 /** Writes beyond the end of the file, and into holes, are left to the page cache. Linux: gfs2_file_direct_write() */
-export function directWrite516(task: UserTask, iocb: Kiocb, from: IovIter): MayFault<Ssize> {
+function gfs2FileDirectWrite(task: UserTask, iocb: Kiocb, from: IovIter): MayFault<Ssize> {
   return direct(task, iocb, from, "gfs2_file_direct_write");
 }
 
@@ -148,3 +148,9 @@ function* faultInOnCall(
   gfs2HolderDisallowDemote(holder);
   return window.size > 0;
 }
+
+export {
+  gfs2FileBufferedWrite as bufferedWrite516,
+  gfs2FileDirectRead as directRead516,
+  gfs2FileDirectWrite as directWrite516,
+};

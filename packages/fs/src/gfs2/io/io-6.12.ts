@@ -65,9 +65,9 @@ function* bufferedRead(task: UserTask, iocb: Kiocb, to: IovIter, rule: WindowRul
 export const bufferedWriteWith =
   (rule: WindowRule, ruleTwice: boolean): Gfs2Io =>
   (task, iocb, from) =>
-    bufferedWrite(task, iocb, from, rule, ruleTwice);
+    gfs2FileBufferedWrite(task, iocb, from, rule, ruleTwice);
 
-function* bufferedWrite(
+function* gfs2FileBufferedWrite(
   task: UserTask,
   iocb: Kiocb,
   from: IovIter,
@@ -118,9 +118,9 @@ function* bufferedWrite(
 export const directReadWith =
   (rule: WindowRule): Gfs2Io =>
   (task, iocb, to) =>
-    directRead(task, iocb, to, rule);
+    gfs2FileDirectRead(task, iocb, to, rule);
 
-function* directRead(task: UserTask, iocb: Kiocb, to: IovIter, rule: WindowRule): MayFault<Ssize> {
+function* gfs2FileDirectRead(task: UserTask, iocb: Kiocb, to: IovIter, rule: WindowRule): MayFault<Ssize> {
   const inode = iocb.file.inode as Gfs2Inode;
   if (to.count === 0) return 0 as Ssize;
   const window: FaultInWindow = { prevCount: 0, size: 0 };
@@ -153,9 +153,9 @@ function* directRead(task: UserTask, iocb: Kiocb, to: IovIter, rule: WindowRule)
 export const directWriteWith =
   (rule: WindowRule, boundedRetries: boolean): Gfs2Io =>
   (task, iocb, from) =>
-    directWrite(task, iocb, from, rule, boundedRetries);
+    gfs2FileDirectWrite(task, iocb, from, rule, boundedRetries);
 
-function* directWrite(
+function* gfs2FileDirectWrite(
   task: UserTask,
   iocb: Kiocb,
   from: IovIter,

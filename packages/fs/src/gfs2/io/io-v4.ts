@@ -43,7 +43,7 @@ export function* bufferedReadV4(task: UserTask, iocb: Kiocb, to: IovIter): MayFa
  * Context: may fault, never while the glock is held. Returns: bytes written by the last try, or an error if none.
  * Linux:   gfs2_file_buffered_write(), the same patch
  */
-export function* bufferedWriteV4(task: UserTask, iocb: Kiocb, from: IovIter): MayFault<Ssize> {
+function* gfs2FileBufferedWrite(task: UserTask, iocb: Kiocb, from: IovIter): MayFault<Ssize> {
   const guard = new RetryGuard("gfs2_file_buffered_write");
   for (;;) {
     const ret = yield* tryWrite(task, iocb, from);
@@ -58,7 +58,7 @@ export function* bufferedWriteV4(task: UserTask, iocb: Kiocb, from: IovIter): Ma
  * Context: may fault, never while the glock is held. Returns: bytes read; an error hides what was read before it.
  * Linux:   gfs2_file_direct_read(), "[PATCH v4 8/8] gfs2: Fix mmap + page fault deadlocks for direct I/O"
  */
-export function* directReadV4(task: UserTask, iocb: Kiocb, to: IovIter): MayFault<Ssize> {
+function* gfs2FileDirectRead(task: UserTask, iocb: Kiocb, to: IovIter): MayFault<Ssize> {
   if (to.count === 0) return 0 as Ssize;
   const inode = iocb.file.inode as Gfs2Inode;
   const guard = new RetryGuard("gfs2_file_direct_read");
@@ -77,7 +77,7 @@ export function* directReadV4(task: UserTask, iocb: Kiocb, to: IovIter): MayFaul
  * Context: may fault, never while the glock is held. Returns: bytes written directly; an error if none were.
  * Linux:   gfs2_file_direct_write(), the same patch
  */
-export function* directWriteV4(task: UserTask, iocb: Kiocb, from: IovIter): MayFault<Ssize> {
+function* gfs2FileDirectWrite(task: UserTask, iocb: Kiocb, from: IovIter): MayFault<Ssize> {
   const inode = iocb.file.inode as Gfs2Inode;
   const guard = new RetryGuard("gfs2_file_direct_write");
   for (;;) {
@@ -94,3 +94,9 @@ function* faultInRest(task: UserTask, i: IovIter, ret: Ssize): MayFault<boolean>
   const faultIn = i.dataSource ? iovIterFaultInReadable : iovIterFaultInWriteable;
   return (yield* faultIn(task, i, i.count)) === 0;
 }
+
+export {
+  gfs2FileBufferedWrite as bufferedWriteV4,
+  gfs2FileDirectRead as directReadV4,
+  gfs2FileDirectWrite as directWriteV4,
+};
