@@ -5,6 +5,7 @@ import {
   compareRecordings,
   type Difference,
   type EventDifference,
+  reproduce,
   runScenario,
   type Tier,
   verdictText,
@@ -35,17 +36,14 @@ export interface ToldDifference extends Omit<Difference, "events"> {
   readonly events: (EventDifference & { readonly skipped: number }) | null;
 }
 
-export default function replay({ pair, kernel, tiers, unseen }: ReplayTask): Replayed {
-  const { scenario, file, recording } = pair;
+export default function replay(task: ReplayTask): Replayed {
+  const { scenario, file, recording } = task.pair;
   const { id, title } = scenario;
   try {
-    const traced = tiers.some((tier) => tier !== "results");
-    const run = runScenario(scenario, { kernel: REVISIONS[kernel], traced });
-    const all = compareRecordings(scenario, recording, run.recording, { tiers, unseen });
-    const differences = tiers.flatMap((tier) => all.filter((difference) => difference.tier === tier).slice(0, 1));
-    return { id, title, file, schedule: run.machine.world.scheduleString, differences: differences.map(around) };
+    const { schedule, differences } = closest(task);
+    return { id, title, file, schedule, differences: differences.map(around) };
   } catch (error) {
-    const differences = tiers.map((tier) => ({
+    const differences = task.tiers.map((tier) => ({
       tier,
       where: "verdict",
       what: "outcome",
@@ -55,6 +53,29 @@ export default function replay({ pair, kernel, tiers, unseen }: ReplayTask): Rep
     }));
     return { id, title, file, schedule: "c", differences };
   }
+}
+
+interface Attempt {
+  readonly schedule: string;
+  readonly differences: readonly Difference[];
+}
+
+/** First come, first served; where threads ran in another order on the recorded machine, that order. */
+function closest({ pair: { scenario, recording }, kernel, tiers, unseen }: ReplayTask): Attempt {
+  const options = { kernel: REVISIONS[kernel], traced: tiers.some((tier) => tier !== "results") };
+  const run = runScenario(scenario, options);
+  const all = compareRecordings(scenario, recording, run.recording, { tiers, unseen });
+  const plain = { schedule: run.machine.world.scheduleString, differences: firstOfTiers(all, tiers) };
+  if (plain.differences.length === 0 || scenario.threads.length === 0) return plain;
+  const found = reproduce(scenario, recording, { kernel: options.kernel, unseen });
+  if (found === null) return plain;
+  const { schedule } = found;
+  const differences = firstOfTiers(found.differences, tiers);
+  return differences.length < plain.differences.length ? { schedule, differences } : plain;
+}
+
+function firstOfTiers(all: readonly Difference[], tiers: readonly Tier[]): Difference[] {
+  return tiers.flatMap((tier) => all.filter((difference) => difference.tier === tier).slice(0, 1));
 }
 
 /** Events kept before and after the first that differs; those behind it also say what was left out or put in. */
