@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import type { SearchOptions } from "@faultline/explore";
 import type { State } from "./conduct.ts";
-import type { Source } from "./source.ts";
+import { type Source, sourceText } from "./source.ts";
 import { UsageError } from "./usage.ts";
 
 export interface Checkpoint extends State {
@@ -24,9 +24,8 @@ export function readCheckpoint(path: string, source: Source, options: SearchOpti
   const checkpoint = readJson(path, "checkpoint") as Checkpoint;
   const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
   if (!same(checkpoint.source, source) || !same(checkpoint.options, options)) {
-    const { name, n } = checkpoint.source;
     throw new UsageError(
-      `${path} is of another search (--program ${name} --n ${n}); give the options that it was made with`,
+      `${path} is of another search (${sourceText(checkpoint.source)}); give the options that it was made with`,
     );
   }
   return checkpoint;

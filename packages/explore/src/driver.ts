@@ -83,6 +83,7 @@ export class Driver implements Chooser, AccessLog {
     const boundless = Object.fromEntries(names.map((name) => [name, Number.POSITIVE_INFINITY]));
     this.#options = {
       chooser: this,
+      trace: program.trace ?? null,
       ...(names.length > 0 ? { environment: boundless } : {}),
       lockdep: options.lockdep ?? false,
     };

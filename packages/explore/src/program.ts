@@ -1,6 +1,6 @@
 // What can be explored: any program of tasks, locks and shared objects that declares its accesses.
 
-import type { World } from "@faultline/kernel";
+import type { Tracer, World } from "@faultline/kernel";
 
 /** What the environment may do in one run. */
 export interface Budgets {
@@ -17,6 +17,8 @@ export interface Program {
   readonly revision?: string;
   /** How often each choice of the environment may turn out other than 0 in one run, by name. None by default. */
   readonly environment?: Readonly<Record<string, number>>;
+  /** Where its events go, for its own invariant to look at; whoever tells a run hands its world another one. */
+  readonly trace?: Tracer;
   /** The same program with a bug planted in it, one bug each: whoever finds nothing must at least find these. */
   readonly mutants?: readonly Program[];
   /** Create the shared objects and spawn the tasks. Called once for every execution. */

@@ -41,7 +41,7 @@ export function run(program: Program, chooser: Chooser, options: ReplayOptions =
     environment: program.environment ?? {},
     settle: true,
     ...(options.maxSteps === undefined ? {} : { maxSteps: options.maxSteps }),
-    ...(options.trace === undefined ? {} : { trace: options.trace }),
+    trace: options.trace ?? program.trace ?? null,
   });
   const running = program.start(world);
   world.accesses = options.accesses?.(world) ?? null;

@@ -94,6 +94,7 @@ class Course implements Chooser, AccessLog {
       chooser: this,
       // The budgets are kept below, so that every choice comes up whether or not its budget is spent.
       environment: Object.fromEntries(names.map((name) => [name, Number.POSITIVE_INFINITY])),
+      trace: program.trace ?? null,
       maxSteps: this.#options.maxSteps,
       settle: true,
     });

@@ -46,7 +46,7 @@ export function isSameStep(a: Pick<Step, "pid" | "choices">, b: Pick<Step, "pid"
 }
 
 /** Two steps of one task: did (or will) the environment choose the same in both, as far as is settled? */
-export function sameChoices(a: Step, b: Step): boolean {
+function sameChoices(a: Step, b: Step): boolean {
   if (a.choices === b.choices) return true;
   const settled = Math.min(a.settled, b.settled, Math.max(a.choices.length, b.choices.length));
   for (let i = 0; i < settled; i++) if ((a.choices[i] ?? 0) !== (b.choices[i] ?? 0)) return false;

@@ -21,6 +21,7 @@ export { REVISIONS } from "./gfs2/revisions/catalogue.ts";
 export { CURES } from "./gfs2/revisions/cures/catalogue.ts";
 export type { Cure } from "./gfs2/revisions/cures/cure.ts";
 export { GFS2_5_10, GFS2_6_1, GFS2_6_12, GFS2_7_2 } from "./gfs2/revisions/kernels.ts";
+export { mutantsOf } from "./gfs2/revisions/mutants.ts";
 export { GFS2_5_16, GFS2_5_18, GFS2_V4 } from "./gfs2/revisions/unrecorded.ts";
 export { Gfs2Sbd } from "./gfs2/sbd.ts";
 export { SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET } from "./gfs2/seek.ts";
@@ -30,7 +31,6 @@ export * from "./sys/calls.ts";
 export { sysCopyFileRange } from "./sys/copy-file-range.ts";
 export { FilesStruct, FsTask } from "./sys/fs-task.ts";
 export * from "./sys/read-write.ts";
-export type { Syscalls } from "./sys/syscalls.ts";
 export {
   File,
   O_APPEND,

@@ -1,38 +1,27 @@
 // A machine: one world with a disk and one node, or several that share the disk.
 //
-//   const machine = new Machine({ kernel: "5.10" });
-//   const file = machine.file("a", 8192);
-//   const task = machine.task("reader");
-//   const sys = machine.syscalls(task);           one task at a time: system calls are functions
-//   const fd = sys.open(file, O_RDWR);
-//   machine.start(task, sysPread64(task, ...));   several: each is given something to do,
-//   machine.run();                                and then they run until all are done or stuck
+//   const machine = new Machine({ kernel: GFS2_5_10 });
+//   const task = machine.task("writer");
+//   machine.start(task, ...); machine.run();
 
-import {
-  checkInstance,
-  checkInteger,
-  errnoName,
-  type RunResult,
-  type TaskBody,
-  World,
-  type WorldOptions,
-} from "@faultline/kernel";
+import { type RunResult, type TaskBody, World, type WorldOptions } from "@faultline/kernel";
 import { MmStruct, PhysMem, UserTask } from "@faultline/mm";
 import { Volume } from "memfs";
 import { Disk, type DiskOptions } from "./disk/disk.ts";
-import { resolveInside, type VolumeFs, volumeErrno } from "./disk/volume.ts";
+import type { VolumeFs } from "./disk/volume.ts";
 import { LOCK_NOLOCK } from "./gfs2/lock-space.ts";
 import type { Gfs2Revision } from "./gfs2/revision.ts";
-import { REVISIONS } from "./gfs2/revisions/catalogue.ts";
 import { Gfs2Sbd } from "./gfs2/sbd.ts";
 import { FilesStruct, FsTask } from "./sys/fs-task.ts";
-import { plainSyscalls, type Syscalls } from "./sys/syscalls.ts";
 
 export interface MachineOptions extends WorldOptions {
-  /** A revision, or the name of one; 6.12 by default. */
-  readonly kernel?: Gfs2Revision | string;
+  /** The world to live in, made by whoever explores it; the options of a world are of no use then. */
+  readonly world?: World;
+  readonly kernel: Gfs2Revision;
   /** Bytes of memory of each node; 64 MiB by default. */
   readonly memory?: number;
+  /** Memory of the host for the first node's, of just that size; the machine that had it before is over. */
+  readonly hostMemory?: Uint8Array;
   /** Dirty pages at which writers have to wait; 20 % of memory by default. */
   readonly dirtyLimit?: number;
   /** What is on disk: anything with node:fs's synchronous calls. An empty memfs volume by default. */
@@ -54,16 +43,16 @@ export class Machine {
   readonly disk: Disk;
   readonly nodes: readonly Node[];
 
-  constructor(options: MachineOptions = {}) {
-    this.world = new World(options);
-    this.kernel = revisionOf(options.kernel ?? "6.12");
+  constructor(options: MachineOptions) {
+    this.world = options.world ?? new World(options);
+    this.kernel = options.kernel;
     this.volume = options.volume ?? (new Volume() as unknown as VolumeFs);
     this.disk = new Disk(this.world, this.volume, options.disk);
     this.nodes = [this.#boot("node 1", options)];
   }
 
   #boot(name: string, options: MachineOptions): Node {
-    const mem = new PhysMem(this.world, options.memory ?? 64 * 1024 * 1024);
+    const mem = new PhysMem(this.world, options.memory ?? 64 * 1024 * 1024, options.hostMemory ?? null);
     const kernelMm = new MmStruct(mem, this.kernel.mm);
     const sbd = new Gfs2Sbd({
       mem,
@@ -89,33 +78,6 @@ export class Machine {
     return new FsTask(this.world, comm, of.mm, of.files, of.root);
   }
 
-  /**
-   * Put a new file on the disk: these bytes, or so many zeros. Nobody has it in memory.
-   *
-   * Returns: its name. Throws: RangeError when there is one of that name, or there cannot be.
-   */
-  file(name: string, content: Uint8Array | number): string {
-    const bytes = typeof content === "number" ? new Uint8Array(checkInteger(content, "content", 0)) : content;
-    checkInstance(bytes, Uint8Array, "content");
-    if (typeof name !== "string") throw new TypeError(`name must be a string, not ${typeof name}`);
-    const path = resolveInside(this.volume, this.disk.root, name);
-    if (typeof path !== "string") throw new RangeError(`name: "${name}" is no path on the disk: ${errnoName(path)}`);
-    let fd: number;
-    try {
-      fd = this.volume.openSync(path, "wx");
-    } catch (error) {
-      throw new RangeError(`name: "${name}" cannot be made: ${errnoName(volumeErrno(error))}`);
-    }
-    for (let at = 0; at < bytes.length; ) at += this.volume.writeSync(fd, bytes, at, bytes.length - at, at);
-    this.volume.closeSync(fd);
-    return name;
-  }
-
-  /** The system calls of a task as plain functions, and its loads and stores. */
-  syscalls(task: FsTask): Syscalls {
-    return plainSyscalls(this.world, checkInstance(task, FsTask, "task"));
-  }
-
   /** Let a task run `body` when the machine runs. */
   start(task: FsTask, body: TaskBody): void {
     this.world.start(task, body);
@@ -130,13 +92,4 @@ export class Machine {
   call<T>(task: FsTask, body: Generator<TaskBody extends Generator<infer Y> ? Y : never, T, void>): T {
     return this.world.runSync(task, body);
   }
-}
-
-function revisionOf(kernel: Gfs2Revision | string): Gfs2Revision {
-  if (typeof kernel !== "string") {
-    if (typeof kernel?.bufferedRead !== "function") throw new TypeError("kernel must be a revision or the name of one");
-    return kernel;
-  }
-  if (Object.hasOwn(REVISIONS, kernel)) return REVISIONS[kernel];
-  throw new RangeError(`kernel: there is no "${kernel}"; there are ${Object.keys(REVISIONS).join(", ")}`);
 }

@@ -12,6 +12,7 @@ import {
   pageStart,
   WaitChannel,
 } from "@faultline/kernel";
+import { mayEvict } from "./evict.ts";
 import { grabPage, mustUnshare } from "./follow-page.ts";
 import { getUserPagesUnlocked } from "./gup.ts";
 import { FOLL_FAST_ONLY, FOLL_NOFAULT, FOLL_TOUCH, FOLL_WRITE } from "./gup-flags.ts";
@@ -42,6 +43,7 @@ export function getUserPagesFastOnly(
   const log = task.world.accesses;
   for (let done = 0; done < count; done++) {
     const vpn = first / PAGE_SIZE + done;
+    if (mem.evicts) mayEvict(task, vpn);
     const entry = mm.pgd.get(vpn);
     log?.read(mm.entryId(vpn));
     if ((entry & (need | PTE_SPECIAL)) !== need || mustUnshare(mm, entry, gupFlags)) return done;

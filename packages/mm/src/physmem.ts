@@ -43,6 +43,8 @@ export class PhysMem {
   readonly inactive: LruList = { head: 0, length: 0 };
   /** Mappings that own pages, by slot; slot 0 is unused. */
   readonly mappings: (AddressSpace | null)[] = [null];
+  /** May pages be taken back between fault-in and use, as the choice "evict" of the environment? */
+  readonly evicts: boolean;
   /** Granules that no access may touch, by frame; null when there are none. Kept by poison.ts. */
   poison: Map<number, Uint8Array> | null = null;
   /** How many of a page's references are pins (FOLL_PIN), by frame; kept by follow-page.ts. */
@@ -57,16 +59,26 @@ export class PhysMem {
   #freeTail = 0;
   #free: number;
   readonly #id: number;
+  /** By frame: what the access log calls it. Null where nobody explores schedules. */
+  readonly #names: Float64Array | null;
+  /** Pid -> frames that the task has allocated. */
+  readonly #allocated: number[] = [];
   readonly #freeSlots: number[] = [];
 
-  /** `size`: bytes of memory, whole pages. Memory that is never used costs the host nothing. */
-  constructor(world: World, size: number) {
+  /**
+   * `size`: bytes of memory, whole pages. Memory that is never used costs the host nothing.
+   * `host`: memory of the host to use, of that size, for whoever starts thousands of worlds one after the other.
+   */
+  constructor(world: World, size: number, host: Uint8Array | null = null) {
     checkInteger(size, "memory size", 4 * PAGE_SIZE, MAX_FRAMES * PAGE_SIZE);
     if (size % PAGE_SIZE !== 0) throw new RangeError(`memory size must be a multiple of ${PAGE_SIZE}, not ${size}`);
+    if (host !== null && host.length !== size)
+      throw new RangeError(`host memory must be ${size} bytes, not ${host.length}`);
     this.world = world;
+    this.evicts = world.mayChoose("evict");
     this.#id = world.newId();
     this.frames = size / PAGE_SIZE;
-    this.u8 = new Uint8Array(size);
+    this.u8 = host?.fill(0) ?? new Uint8Array(size);
     this.refcount = new Int32Array(this.frames);
     this.mapcount = new Int32Array(this.frames);
     this.flags = new Uint16Array(this.frames);
@@ -75,6 +87,7 @@ export class PhysMem {
     this.lockOwner = new Uint16Array(this.frames);
     this.lruNext = new Int32Array(this.frames);
     this.lruPrev = new Int32Array(this.frames);
+    this.#names = world.preemptible ? new Float64Array(this.frames) : null;
     this.zeroPfn = 1 as Pfn;
     for (const reserved of [0, 1]) {
       this.refcount[reserved] = 1;
@@ -111,12 +124,22 @@ export class PhysMem {
       frame = this.#untouched++;
     }
     this.refcount[frame] = 1;
+    if (this.#names !== null) this.#name(frame);
     return frame as Pfn;
   }
 
   /** What the access log calls a page. */
   pageId(frame: Pfn): number {
-    return partOf(this.#id, frame);
+    const name = this.#names === null ? 0 : this.#names[frame];
+    return name === 0 ? partOf(this.#id, frame) : name;
+  }
+
+  /** A frame is called by who took it and when: its number depends on what others took before, which is no race. */
+  #name(frame: number): void {
+    const pid = this.world.current?.pid ?? 0;
+    const nth = this.#allocated[pid] ?? 0;
+    this.#allocated[pid] = nth + 1;
+    (this.#names as Float64Array)[frame] = partOf(this.#id, (pid + 1) * MAX_FRAMES + nth);
   }
 
   /** What the access log calls the reclaim lists: pages come and go as readers, reclaim looks as a writer. */

@@ -5,6 +5,7 @@
 // the fault that the task has noted, and goes on.
 
 import { type Uncopied, uncopied } from "@faultline/kernel";
+import { mayEvict } from "./evict.ts";
 import { noteFault } from "./fault.ts";
 import { TASK_SIZE } from "./mm-struct.ts";
 import { pageOf } from "./physmem.ts";
@@ -42,7 +43,7 @@ export function moveUser(
   if ((size | 0) !== size || size < 0 || Math.floor(user) !== user) throw badMove(user, size);
   if (direction !== Direction.Clear && !(kernel >= 0 && kernel + size <= mem.u8.length)) throw outside(kernel, size);
   const end = user + size;
-  if (user < 0 || end > TASK_SIZE || mem.poison !== null || task.world.accesses !== null) {
+  if (user < 0 || end > TASK_SIZE || mem.poison !== null || mem.evicts || task.world.accesses !== null) {
     return moveInspected(task, user, kernel, size, direction, mode);
   }
   if (size === 0) return uncopied(0);
@@ -124,6 +125,8 @@ function moveInspected(
     const at = user + size - left;
     if (!(at >= 0 && at < TASK_SIZE)) break;
     const vpn = Math.floor(at / PAGE);
+    // A copy between user memory and a page: what is there now may have gone just before.
+    if (mem.evicts && kernel >= PAGE && mode === 0) mayEvict(task, vpn);
     const entry = pgd.get(vpn);
     if ((entry & need) !== need) break;
     if ((entry & mark) !== mark) pgd.set(vpn, entry | mark);

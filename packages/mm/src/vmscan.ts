@@ -5,6 +5,7 @@
 // fall short again. `reclaimer` is a task that does that at any point the chooser likes.
 
 import { checkInteger, type MaySleep, type Pfn, PREEMPT } from "@faultline/kernel";
+import type { AddressSpace } from "./address-space.ts";
 import { activate, deactivate, lruCacheDel, oldest, rotate } from "./lru.ts";
 import { PG_DIRTY, PG_LOCKED, PG_LRU, PG_REFERENCED, PG_WRITEBACK } from "./page-flags.ts";
 import { trylockPage, unlockPage } from "./page-lock.ts";
@@ -104,17 +105,29 @@ export function* shrinkPage(task: UserTask, mem: PhysMem, frame: Pfn): MaySleep<
       return false;
     }
   }
-  task.world.accesses?.read(mem.pageId(frame));
-  // Ours and the cache's: any other reference is somebody who uses the page now.
-  if (pageMapping(mem, frame) !== mapping || mem.refcount[frame] !== 2 || mem.mapcount[frame] !== 0) return keep();
-  if ((mem.flags[frame] & (PG_DIRTY | PG_WRITEBACK)) !== 0) return keep();
-  task.world.trace?.emit(task, "mm_vmscan_reclaim", frame, mapping.ino, mem.index[frame]);
-  task.world.accesses?.write(mem.pageId(frame));
-  task.world.accesses?.write(mapping.slotId(mem.index[frame]));
-  lruCacheDel(mem, frame);
-  mapping.remove(frame);
+  if (!reclaimUnmapped(task, mem, frame, mapping)) return keep();
   unlockPage(mem, frame);
   putPage(mem, frame);
+  return true;
+}
+
+/**
+ * Take a page out of the cache if it is clean and only the caller and the cache have it.
+ *
+ * Context: atomic; the page is locked, and the caller has a reference. Returns: true when it is gone.
+ * Linux: __remove_mapping()
+ */
+export function reclaimUnmapped(task: UserTask, mem: PhysMem, frame: Pfn, mapping: AddressSpace): boolean {
+  const { accesses } = task.world;
+  accesses?.read(mem.pageId(frame));
+  // Any other reference is somebody who uses the page now.
+  if (pageMapping(mem, frame) !== mapping || mem.refcount[frame] !== 2 || mem.mapcount[frame] !== 0) return false;
+  if ((mem.flags[frame] & (PG_DIRTY | PG_WRITEBACK)) !== 0) return false;
+  task.world.trace?.emit(task, "mm_vmscan_reclaim", frame, mapping.ino, mem.index[frame]);
+  accesses?.write(mem.pageId(frame));
+  accesses?.write(mapping.slotId(mem.index[frame]));
+  lruCacheDel(mem, frame);
+  mapping.remove(frame);
   return true;
 }
 

@@ -14,6 +14,7 @@ export { expandRepeats, foldRepeats, pairReturns } from "./events.ts";
 export { FormatError, parseScenario, parseScenarios } from "./format.ts";
 export type { Op, OpName, Scenario, ScenarioFile } from "./op.ts";
 export { Fnv1a, fillPattern, patternByte, runLengths } from "./pattern.ts";
+export { type ScenarioEnding, type ScenarioProgram, scenarioProgram } from "./program.ts";
 export { parseMeta, parseRecording, parseRecordings, type RecordingMeta, unseenKinds, unseenOn } from "./recording.ts";
 export { type ReproduceOptions, type Reproduction, reproduce } from "./reproduce.ts";
 export type { FinalFile, OpResult, OpTrace, RecordedEvent, Recording } from "./result.ts";

@@ -4,34 +4,16 @@
 // the files with a cold cache. Threads start together once the first operations are done.
 
 import * as fs from "@faultline/fs";
-import { type FsTask, type Gfs2Revision, Machine, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC } from "@faultline/fs";
-import {
-  type Chooser,
-  Completion,
-  type MayFault,
-  PAGE_SIZE,
-  type TraceEvent,
-  Tracer,
-  type Verdict,
-  WaitChannel,
-  type World,
-  wakeUpAll,
-} from "@faultline/kernel";
-import {
-  MAP_ANONYMOUS,
-  MAP_FIXED_NOREPLACE,
-  MAP_POPULATE,
-  MAP_PRIVATE,
-  PROT_READ,
-  PROT_WRITE,
-  pageAddress,
-} from "@faultline/mm";
+import { type FsTask, type Gfs2Revision, Machine, O_RDONLY } from "@faultline/fs";
+import { type Chooser, type MayFault, type TraceEvent, Tracer, type Verdict, WaitChannel } from "@faultline/kernel";
+import { pageAddress } from "@faultline/mm";
 import { convertEvents } from "./convert.ts";
 import { Names } from "./maps.ts";
-import type { Op, Scenario, ScenarioFile } from "./op.ts";
+import type { Op, Scenario } from "./op.ts";
 import { IOBUF_SIZE, type OpContext, readIntoIobuf, runOp } from "./ops.ts";
-import { Fnv1a, fillPattern } from "./pattern.ts";
+import { Fnv1a } from "./pattern.ts";
 import type { FinalFile, OpResult, OpTrace, Recording } from "./result.ts";
+import { Barrier, Countdown, expectDone, makeFile, mapIobuf, sleepFor } from "./stage.ts";
 import { UNTRACED } from "./untraced.ts";
 
 export interface RunOptions {
@@ -59,8 +41,6 @@ export interface ScenarioRun {
 /** Memory of a machine that scenarios run on, and the limit that the recorded machine of 1 GiB had for dirty pages. */
 const MEMORY = 64 * 1024 * 1024;
 const DIRTY_LIMIT = 45_000;
-/** Where the runner's own buffer lies: below all maps. */
-const IOBUF_ADDRESS = 0x10000000;
 
 /** Which operation: its place among those of the process, of a thread, or of those that come last. */
 export type OpPlace = Omit<OpTrace, "events">;
@@ -145,21 +125,12 @@ class Runner {
   }
 
   *#makeFiles(task: FsTask): MayFault<void> {
-    const iobuf = yield* this.#mapIobuf(task);
+    const iobuf = yield* mapIobuf(task, IOBUF_SIZE);
     for (const file of this.#scenario.files) yield* makeFile(task, file, iobuf, this.#names);
   }
 
-  *#mapIobuf(task: FsTask): MayFault<number> {
-    return yield* fs.sysMmap(task, {
-      address: IOBUF_ADDRESS,
-      length: IOBUF_SIZE,
-      prot: PROT_READ | PROT_WRITE,
-      flags: MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE,
-    });
-  }
-
   *#main(task: FsTask): MayFault<void> {
-    const iobuf = yield* this.#mapIobuf(task);
+    const iobuf = yield* mapIobuf(task, IOBUF_SIZE);
     const context = this.#context(task, iobuf, null);
     this.#start = this.#tracer?.count ?? 0;
     if (this.#tracer !== null) this.#observer?.begin(this.#tracer, this.#names);
@@ -186,7 +157,7 @@ class Runner {
       };
       this.#machine.start(thread, body());
     }
-    while (!all.isReady()) yield all;
+    yield* all.wait();
   }
 
   #context(task: FsTask, iobuf: number, barrier: Barrier | null): OpContext {
@@ -277,47 +248,6 @@ function sleepsKillably({ sleepingOn }: { readonly sleepingOn: unknown }): boole
   return sleepingOn instanceof WaitChannel && sleepingOn.killable;
 }
 
-/** Make one file: pattern, holes left out, on disk, and dropped from the cache unless it is to be cached. */
-function* makeFile(task: FsTask, file: ScenarioFile, iobuf: number, names: Names): MayFault<void> {
-  const fd = yield* fs.sysOpen(task, file.name, O_RDWR | O_CREAT | O_TRUNC);
-  const { mem, pgd } = task.mm;
-  for (let at = 0; at < file.size; ) {
-    let end = file.size;
-    let skip = 0;
-    for (const [start, length] of file.holes) {
-      if (at >= start && at < start + length) skip = start + length;
-      else if (start > at && start < end) end = start;
-    }
-    if (skip > 0) {
-      at = skip;
-      continue;
-    }
-    const size = Math.min(end - at, IOBUF_SIZE);
-    for (let done = 0; done < size; done += PAGE_SIZE) {
-      const address = pageAddress((pgd.get((iobuf + done) / PAGE_SIZE) >>> 12) as never);
-      fillPattern(mem.u8.subarray(address, address + Math.min(PAGE_SIZE, size - done)), file.seed, at + done);
-    }
-    expectDone(yield* fs.sysPwrite64(task, fd, iobuf, size, at), size, file.name);
-    at += size;
-  }
-  expectDone(yield* fs.sysFtruncate(task, fd, file.size), 0, file.name);
-  expectDone(yield* fs.sysFsync(task, fd), 0, file.name);
-  expectDone(yield* fs.sysFadvise(task, fd, 0, 0, fs.POSIX_FADV_DONTNEED), 0, file.name);
-  if (file.cached) {
-    for (let at = 0; at < file.size; at += IOBUF_SIZE) {
-      const got = yield* fs.sysPread64(task, fd, iobuf, IOBUF_SIZE, at);
-      if (got < 0) throw new Error(`cannot read ${file.name} while setting up`);
-    }
-  }
-  const stat = yield* fs.sysFstat(task, fd);
-  if (typeof stat !== "number") names.inodes.set(stat.ino, file.name);
-  expectDone(yield* fs.sysClose(task, fd), 0, file.name);
-}
-
-function expectDone(got: number, wanted: number, file: string): void {
-  if (got !== wanted) throw new Error(`cannot make ${file}: ${got} instead of ${wanted}`);
-}
-
 /** A file after the last operation: size, blocks and the sum of its bytes, read once more from disk if it is small. */
 function* finalFile(task: FsTask, name: string, iobuf: number): MayFault<FinalFile> {
   const fd = yield* fs.sysOpen(task, name, O_RDONLY);
@@ -341,51 +271,4 @@ function* sumOf(context: Pick<OpContext, "task" | "iobuf">, fd: number): MayFaul
   const sum = new Fnv1a();
   for (let at = 0, got = 1; got > 0; at += got) got = yield* readIntoIobuf(context, fd, at, IOBUF_SIZE, sum);
   return sum.hex;
-}
-
-function* sleepFor(world: World, microseconds: number): MayFault<void> {
-  const timer = new Completion("sleep");
-  world.after(microseconds, () => timer.complete());
-  while (!timer.isReady()) yield timer;
-}
-
-/** Ready when so many have counted it down. */
-class Countdown extends WaitChannel {
-  #left: number;
-
-  constructor(label: string, count: number) {
-    super(label);
-    this.#left = count;
-  }
-
-  override isReady(): boolean {
-    return this.#left <= 0;
-  }
-
-  done(): void {
-    this.#left--;
-    if (this.isReady()) wakeUpAll(this);
-  }
-}
-
-/** All threads wait for each other, as often as they like. Linux: pthread_barrier_wait() */
-class Barrier {
-  readonly #count: number;
-  #round: Countdown;
-  #arrived = 0;
-
-  constructor(count: number) {
-    this.#count = count;
-    this.#round = new Countdown("barrier", count);
-  }
-
-  *wait(): MayFault<void> {
-    const round = this.#round;
-    if (++this.#arrived === this.#count) {
-      this.#arrived = 0;
-      this.#round = new Countdown("barrier", this.#count);
-    }
-    round.done();
-    while (!round.isReady()) yield round;
-  }
 }

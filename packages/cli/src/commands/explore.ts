@@ -1,18 +1,29 @@
 // faultline explore: every schedule of a program within bounds.
 
 import { writeFileSync } from "node:fs";
-import { certify, conclude, type ExploreResult, reportLines, type SearchOptions } from "@faultline/explore";
+import { CATALOGUE, certify, conclude, type ExploreResult, reportLines, type SearchOptions } from "@faultline/explore";
 import { defineCommand } from "citty";
 import { readCheckpoint, writeCheckpoint } from "../checkpoint.ts";
 import { conduct, type Plan } from "../conduct.ts";
 import type { Io } from "../io.ts";
 import type { Command } from "../main.ts";
-import { programOf, readSource } from "../source.ts";
-import { oneOf, type readArgs, UsageError, wholeNumber } from "../usage.ts";
+import { programOf, readBuiltIn, readOfScenario, type Source } from "../source.ts";
+import { oneOf, type readArgs, readBudgets, UsageError, wholeNumber } from "../usage.ts";
 
 const { MAX_SAFE_INTEGER } = Number;
 
 const args = {
+  file: {
+    type: "positional",
+    required: false,
+    description: "scenarios, one JSON object a line; - for standard input; or no file, and --program",
+  },
+  id: { type: "string", valueHint: "ID", description: "the scenario of this name" },
+  kernel: {
+    type: "string",
+    valueHint: "REV",
+    description: "the revision: 5.10, 6.12, ...; a wrong name lists them all",
+  },
   program: { type: "string", valueHint: "NAME", description: "a built-in program; without a name they are listed" },
   n: { type: "string", valueHint: "N", description: "its number of tasks" },
   mode: {
@@ -59,7 +70,7 @@ export const explore: Command<typeof args> = {
 };
 
 async function runExplore(given: Args, io: Io): Promise<number> {
-  const plan = readPlan(given);
+  const plan = readPlan(given, io);
   const { source, options } = plan;
   const { tally, complete, promise, seconds } = await conduct(plan, io);
   const program = programOf(source);
@@ -88,7 +99,7 @@ function summary(result: ExploreResult, { source, options, shard }: Plan, second
   const whole = shard === null ? {} : { shard: `${shard.i}/${shard.n}` };
   return {
     program,
-    n: source.n,
+    ...("n" in source ? { n: source.n } : { kernel: source.kernel }),
     executions,
     blocked,
     deadlocks,
@@ -99,8 +110,8 @@ function summary(result: ExploreResult, { source, options, shard }: Plan, second
   };
 }
 
-function readPlan(given: Args): Plan {
-  const source = readSource(given.program, given.n, given.budget);
+function readPlan(given: Args, io: Io): Plan {
+  const source = readSource(given, io);
   const options = readOptions(given);
   const workers = wholeNumber(given.workers, "--workers", 1, 256, 1);
   const shard = readShard(given.shard);
@@ -133,6 +144,22 @@ function readPlan(given: Args): Plan {
         ? null
         : (state) => writeCheckpoint(path, { faultline: "checkpoint", version: 1, source, options, ...state }),
   };
+}
+
+function readSource({ file, program, n, id, kernel, budget }: Args, io: Io): Source {
+  const environment = readBudgets(budget);
+  if (program !== undefined) {
+    const extra = { FILE: file, "--id": id, "--kernel": kernel };
+    const given = Object.entries(extra).find(([, value]) => value !== undefined);
+    if (given !== undefined) throw new UsageError(`${given[0]} is for scenarios and --program is not; leave one out`);
+    return readBuiltIn(program, n, environment);
+  }
+  if (file === undefined) {
+    const names = Object.keys(CATALOGUE).join(", ");
+    throw new UsageError(`give a FILE of scenarios, or --program NAME; there are ${names}`);
+  }
+  if (n !== undefined) throw new UsageError("--n is the size of a --program, and a scenario has none; leave it out");
+  return readOfScenario(file, id, kernel, environment, io);
 }
 
 function readOptions(given: Args): SearchOptions {

@@ -1,12 +1,13 @@
 // faultline verify: check a certificate that explore wrote, by other means.
 
 import { type Certificate, verify as check } from "@faultline/explore";
+import { parseScenarios } from "@faultline/scenario";
 import { defineCommand } from "citty";
 import { readJson } from "../checkpoint.ts";
 import type { Io } from "../io.ts";
 import type { Command } from "../main.ts";
 import { Progress } from "../progress.ts";
-import { programOf, type Source } from "../source.ts";
+import { type BuiltIn, type OfScenario, programOf, type Source } from "../source.ts";
 import { type readArgs, UsageError } from "../usage.ts";
 
 const args = {
@@ -41,9 +42,13 @@ async function runVerify({ cert, json }: Args, io: Io): Promise<number> {
 }
 
 function readProgram(path: string, source: unknown): Source {
-  const { name, n, environment } = (source ?? {}) as Partial<Source>;
-  if (typeof name !== "string" || typeof n !== "number" || typeof environment !== "object") {
+  const { name, n, scenario, kernel, environment } = (source ?? {}) as Partial<BuiltIn & OfScenario>;
+  const isBuiltIn = typeof name === "string" && typeof n === "number";
+  const isScenario = typeof scenario === "object" && typeof kernel === "string";
+  if ((!isBuiltIn && !isScenario) || typeof environment !== "object") {
     throw new UsageError(`${path} does not name a program in its "source"; make it anew with explore --certificate`);
   }
-  return { name, n, environment };
+  if (isBuiltIn) return { name, n, environment };
+  const [checked] = parseScenarios(JSON.stringify(scenario), `${path}, its scenario`);
+  return { scenario: checked, kernel: String(kernel), environment };
 }

@@ -18,6 +18,7 @@ import {
 } from "@faultline/kernel";
 import { type PhysMem, pageAddress } from "@faultline/mm";
 import { BlockMap, STUFFED_MAX } from "./block-map.ts";
+import { RequestQueue } from "./request-queue.ts";
 import { resolveInside, type VolumeFs, volumeErrno } from "./volume.ts";
 
 /** A file as it is on disk: what all nodes agree on while they hold its glock. */
@@ -32,6 +33,8 @@ export class DiskInode {
   readonly map: BlockMap = new BlockMap();
   /** Names in directories; 0 once unlinked. */
   links = 1;
+  /** Its requests, where the disk is a task of its own; made for the first one. */
+  queue: RequestQueue | null = null;
 
   constructor(ino: number, path: string, fd: number, size: number) {
     this.ino = ino;
@@ -253,9 +256,17 @@ export class Disk {
   /**
    * Queue a request; its endIo is called when simulated time has come to it. Requests finish in order.
    *
+   * In a preemptible world it may finish at any point from then on, whatever the latency: each file's requests are
+   * a task's to finish.
+   *
    * Context: atomic. Linux: submit_bio()
    */
   submit(bio: Bio): void {
+    if (this.world.preemptible) {
+      bio.inode.queue ??= new RequestQueue(this, bio.inode.path);
+      bio.inode.queue.add(bio);
+      return;
+    }
     const start = Math.max(this.world.now, this.#busyUntil);
     this.#busyUntil = start + this.latency;
     this.world.after(this.#busyUntil - this.world.now, () => bio.endIo(this.transfer(bio)));

@@ -35,7 +35,6 @@ import {
   faultInIovIterReadable,
   type IovIter,
   iovIterFaultInReadable,
-  iovIterRevert,
   iovIterSingleSegCount,
   isIterFaultedIn,
 } from "@faultline/uio";
@@ -116,13 +115,13 @@ function* iomapWriteIter<Y>(
     unlockPage(mem, frame as Pfn);
     putPage(mem, frame as Pfn);
     if (taken === 0) {
-      iovIterRevert(from, copied);
+      rules.shortCopies.revert(from, copied);
       if (pos + bytes > inode.size) yield* truncatePagecache(task, mapping, Math.max(pos, inode.size));
       if (rules.retriesSegment) limit = Math.min(PAGE_SIZE - offset, iovIterSingleSegCount(from));
       else if (copied > 0) limit = copied;
       continue;
     }
-    if (taken < copied) iovIterRevert(from, copied - taken);
+    if (taken < copied) rules.shortCopies.revert(from, copied - taken);
     pos += taken;
     written += taken;
     length -= taken;
@@ -226,8 +225,10 @@ export function iomapWriteEnd(
     iter.inode.markInlineDirty();
     return copied;
   }
-  if (copied < bytes && (mem.flags[frame] & PG_UPTODATE) === 0) return 0;
+  const uptodate = (mem.flags[frame] & PG_UPTODATE) !== 0;
+  const counted = iter.inode.sb.iomap.shortCopies.counts(bytes, copied, uptodate);
+  if (counted === 0 && bytes > 0 && !uptodate) return 0;
   mem.flags[frame] |= PG_UPTODATE;
   markPageDirty(task, mapping, frame);
-  return copied;
+  return counted;
 }

@@ -1,6 +1,23 @@
 // What changed in fs/iomap over the versions.
 
+import { type IovIter, iovIterRevert } from "@faultline/uio";
+
+/** What becomes of a copy into a page that fell short. The same in all kernels; planted bugs differ. */
+export interface ShortCopyRules {
+  /** Of `bytes` wanted, `copied` came. Returns: how many count. */
+  counts(bytes: number, copied: number, uptodate: boolean): number;
+  /** Go back over what was copied and does not count. */
+  revert(from: IovIter, uncounted: number): void;
+}
+
+/** A page that is not uptodate takes all or nothing: a later read would overwrite it, or show what was not copied. */
+export const SHORT_COPIES: ShortCopyRules = {
+  counts: (bytes, copied, uptodate) => (copied < bytes && !uptodate ? 0 : copied),
+  revert: iovIterRevert,
+};
+
 export interface IomapRevision {
+  readonly shortCopies: ShortCopyRules;
   /** The dirty throttle is looked at before each page is written (6.0 on), not after. */
   readonly throttlesFirst: boolean;
   /**

@@ -29,7 +29,6 @@ import {
   IOCB_SYNC,
   type Kiocb,
 } from "../vfs/kiocb.ts";
-import { checkTask, checkVec, checkWhole } from "./arguments.ts";
 import type { FsTask } from "./fs-task.ts";
 
 // include/uapi/linux/fs.h
@@ -44,11 +43,6 @@ export const RWF_DONTCACHE = 0x80;
 
 /** Linux: pread64() */
 export function* sysPread64(task: FsTask, fd: number, buf: number, count: number, pos: number): MayFault<Ssize> {
-  checkTask(task);
-  checkWhole(fd, "fd");
-  checkWhole(buf, "buf");
-  checkWhole(count, "count");
-  checkWhole(pos, "pos");
   if (!(pos >= 0)) return err(EINVAL);
   const file = task.files.get(fd);
   if (file === null) return err(EBADF);
@@ -57,11 +51,6 @@ export function* sysPread64(task: FsTask, fd: number, buf: number, count: number
 
 /** Linux: pwrite64() */
 export function* sysPwrite64(task: FsTask, fd: number, buf: number, count: number, pos: number): MayFault<Ssize> {
-  checkTask(task);
-  checkWhole(fd, "fd");
-  checkWhole(buf, "buf");
-  checkWhole(count, "count");
-  checkWhole(pos, "pos");
   if (!(pos >= 0)) return err(EINVAL);
   const file = task.files.get(fd);
   if (file === null) return err(EBADF);
@@ -70,10 +59,6 @@ export function* sysPwrite64(task: FsTask, fd: number, buf: number, count: numbe
 
 /** Linux: read() */
 export function* sysRead(task: FsTask, fd: number, buf: number, count: number): MayFault<Ssize> {
-  checkTask(task);
-  checkWhole(fd, "fd");
-  checkWhole(buf, "buf");
-  checkWhole(count, "count");
   const file = task.files.get(fd);
   if (file === null) return err(EBADF);
   return yield* atFilePosition(task, file, (iocb) => vfsRead(task, iocb, buf, count));
@@ -81,10 +66,6 @@ export function* sysRead(task: FsTask, fd: number, buf: number, count: number): 
 
 /** Linux: write() */
 export function* sysWrite(task: FsTask, fd: number, buf: number, count: number): MayFault<Ssize> {
-  checkTask(task);
-  checkWhole(fd, "fd");
-  checkWhole(buf, "buf");
-  checkWhole(count, "count");
   const file = task.files.get(fd);
   if (file === null) return err(EBADF);
   return yield* atFilePosition(task, file, (iocb) => vfsWrite(task, iocb, buf, count));
@@ -102,13 +83,11 @@ export function sysWritev(task: FsTask, fd: number, vec: readonly Segment[]): Ma
 
 /** Linux: preadv() */
 export function* sysPreadv(task: FsTask, fd: number, vec: readonly Segment[], pos: number): MayFault<Ssize> {
-  checkWhole(pos, "pos");
   return pos >= 0 ? yield* vectored(task, fd, vec, pos, 0, ITER_DEST) : err(EINVAL);
 }
 
 /** Linux: pwritev() */
 export function* sysPwritev(task: FsTask, fd: number, vec: readonly Segment[], pos: number): MayFault<Ssize> {
-  checkWhole(pos, "pos");
   return pos >= 0 ? yield* vectored(task, fd, vec, pos, 0, ITER_SOURCE) : err(EINVAL);
 }
 
@@ -120,7 +99,6 @@ export function* sysPreadv2(
   pos: number,
   flags: number,
 ): MayFault<Ssize> {
-  checkWhole(pos, "pos");
   return pos >= -1 ? yield* vectored(task, fd, vec, pos, flags, ITER_DEST) : err(EINVAL);
 }
 
@@ -132,7 +110,6 @@ export function* sysPwritev2(
   pos: number,
   flags: number,
 ): MayFault<Ssize> {
-  checkWhole(pos, "pos");
   return pos >= -1 ? yield* vectored(task, fd, vec, pos, flags, ITER_SOURCE) : err(EINVAL);
 }
 
@@ -158,7 +135,7 @@ function* vfsWrite(task: FsTask, iocb: Kiocb, buf: number, count: number): MayFa
 
 /** Is this a count of bytes that a file could have behind `pos`? Linux: rw_verify_area() */
 function isCount(count: number, pos: number): boolean {
-  return count >= 0 && Number.isSafeInteger(pos + count);
+  return Number.isSafeInteger(count) && count >= 0 && Number.isSafeInteger(pos + count);
 }
 
 /** Linux: init_sync_kiocb() */
@@ -193,10 +170,6 @@ function* vectored(
   flags: number,
   source: boolean,
 ): MayFault<Ssize> {
-  checkTask(task);
-  checkWhole(fd, "fd");
-  checkVec(vec);
-  checkWhole(flags, "flags");
   const file = task.files.get(fd);
   if (file === null) return err(EBADF);
   if (pos >= 0 && !file.seekable) return err(ESPIPE);

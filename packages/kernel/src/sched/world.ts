@@ -61,6 +61,7 @@ export class World {
   current: Task | null = null;
 
   #steps = 0;
+  #isAside = false;
   #lastPid = 0;
   #lastId = 0;
   #lastTimer = 0;
@@ -150,6 +151,7 @@ export class World {
    * Returns: a number below `count`; 0 is "nothing special happens".
    */
   choose(choice: string, count: number): number {
+    if (this.#isAside) return 0;
     const budget = this.#budgets.get(choice) ?? 0;
     if (budget <= 0 || count < 2) return 0;
     const picked = this.#settle(choice, count);
@@ -175,6 +177,11 @@ export class World {
     return picked;
   }
 
+  /** May this choice turn out other than 0 at all? For whoever would have to prepare it. */
+  mayChoose(choice: string): boolean {
+    return (this.#budgets.get(choice) ?? 0) > 0;
+  }
+
   /** The decisions of this run so far. */
   get schedule(): Schedule {
     const { preemptible: preemptive } = this;
@@ -196,6 +203,36 @@ export class World {
     const start = this.#steps;
     const verdict = this.#runToVerdict();
     return { verdict, steps: this.#steps - start };
+  }
+
+  /**
+   * Run all tasks to their end, in turn, with nobody asked and nothing special happening: to set up what is then
+   * explored, or to look at it afterwards. Not part of the schedule, the steps or the access log.
+   */
+  runAside(): Verdict {
+    const { accesses, current } = this;
+    const steps = this.#steps;
+    let task: Task | undefined;
+    this.accesses = null;
+    this.#isAside = true;
+    try {
+      for (;;) {
+        task = this.#live.find(isRunnable);
+        if (task !== undefined) {
+          this.resume(task);
+          continue;
+        }
+        const verdict = this.#idle();
+        if (verdict !== null) return verdict;
+      }
+    } catch (error) {
+      return verdictOf(error, task ?? null);
+    } finally {
+      this.accesses = accesses;
+      this.current = current;
+      this.#steps = steps;
+      this.#isAside = false;
+    }
   }
 
   /**

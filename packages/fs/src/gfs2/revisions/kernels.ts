@@ -2,6 +2,7 @@
 
 import { MM_5_10, MM_6_1, MM_6_12, MM_LATEST } from "@faultline/mm";
 import { UIO_5_10, UIO_6_1, UIO_6_12, UIO_LATEST } from "@faultline/uio";
+import { SHORT_COPIES } from "../../iomap/revision.ts";
 import { bufferedRead510, bufferedWrite510, directRead510, directWrite510 } from "../io/io-5.10.ts";
 import { bufferedReadWith, bufferedWriteWith, directReadWith, directWriteWith } from "../io/io-6.12.ts";
 import type { Gfs2Revision } from "../revision.ts";
@@ -26,6 +27,7 @@ export const GFS2_7_2: Gfs2Revision = {
     seesProgress: false,
   },
   iomap: {
+    shortCopies: SHORT_COPIES,
     throttlesFirst: true,
     prefault: "any",
     retriesSegment: false,
