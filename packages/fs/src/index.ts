@@ -31,6 +31,7 @@ export * from "./sys/calls.ts";
 export { sysCopyFileRange } from "./sys/copy-file-range.ts";
 export { FilesStruct, FsTask } from "./sys/fs-task.ts";
 export * from "./sys/read-write.ts";
+export type { Syscalls } from "./sys/syscalls.ts";
 export {
   File,
   O_APPEND,

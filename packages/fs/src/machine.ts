@@ -1,23 +1,38 @@
 // A machine: one world with a disk and one node, or several that share the disk.
 //
-//   const machine = new Machine({ kernel: GFS2_5_10 });
-//   const task = machine.task("writer");
-//   machine.start(task, ...); machine.run();
+//   const machine = new Machine({ kernel: "5.10" });
+//   const file = machine.file("a", 8192);
+//   const task = machine.task("reader");
+//   const sys = machine.syscalls(task);           one task at a time: system calls are functions
+//   const fd = sys.open(file, O_RDWR);
+//   machine.start(task, sysPread64(task, ...));   several: each is given something to do,
+//   machine.run();                                and then they run until all are done or stuck
 
-import { type RunResult, type TaskBody, World, type WorldOptions } from "@faultline/kernel";
+import {
+  checkInstance,
+  checkInteger,
+  errnoName,
+  type RunResult,
+  type TaskBody,
+  World,
+  type WorldOptions,
+} from "@faultline/kernel";
 import { MmStruct, PhysMem, UserTask } from "@faultline/mm";
 import { Volume } from "memfs";
 import { Disk, type DiskOptions } from "./disk/disk.ts";
-import type { VolumeFs } from "./disk/volume.ts";
+import { resolveInside, type VolumeFs, volumeErrno } from "./disk/volume.ts";
 import { LOCK_NOLOCK } from "./gfs2/lock-space.ts";
 import type { Gfs2Revision } from "./gfs2/revision.ts";
+import { REVISIONS } from "./gfs2/revisions/catalogue.ts";
 import { Gfs2Sbd } from "./gfs2/sbd.ts";
 import { FilesStruct, FsTask } from "./sys/fs-task.ts";
+import { plainSyscalls, type Syscalls } from "./sys/syscalls.ts";
 
 export interface MachineOptions extends WorldOptions {
   /** The world to live in, made by whoever explores it; the options of a world are of no use then. */
   readonly world?: World;
-  readonly kernel: Gfs2Revision;
+  /** A revision, or the name of one; 6.12 by default. */
+  readonly kernel?: Gfs2Revision | string;
   /** Bytes of memory of each node; 64 MiB by default. */
   readonly memory?: number;
   /** Memory of the host for the first node's, of just that size; the machine that had it before is over. */
@@ -43,9 +58,9 @@ export class Machine {
   readonly disk: Disk;
   readonly nodes: readonly Node[];
 
-  constructor(options: MachineOptions) {
+  constructor(options: MachineOptions = {}) {
     this.world = options.world ?? new World(options);
-    this.kernel = options.kernel;
+    this.kernel = revisionOf(options.kernel ?? "6.12");
     this.volume = options.volume ?? (new Volume() as unknown as VolumeFs);
     this.disk = new Disk(this.world, this.volume, options.disk);
     this.nodes = [this.#boot("node 1", options)];
@@ -78,6 +93,33 @@ export class Machine {
     return new FsTask(this.world, comm, of.mm, of.files, of.root);
   }
 
+  /**
+   * Put a new file on the disk: these bytes, or so many zeros. Nobody has it in memory.
+   *
+   * Returns: its name. Throws: RangeError when there is one of that name, or there cannot be.
+   */
+  file(name: string, content: Uint8Array | number): string {
+    const bytes = typeof content === "number" ? new Uint8Array(checkInteger(content, "content", 0)) : content;
+    checkInstance(bytes, Uint8Array, "content");
+    if (typeof name !== "string") throw new TypeError(`name must be a string, not ${typeof name}`);
+    const path = resolveInside(this.volume, this.disk.root, name);
+    if (typeof path !== "string") throw new RangeError(`name: "${name}" is no path on the disk: ${errnoName(path)}`);
+    let fd: number;
+    try {
+      fd = this.volume.openSync(path, "wx");
+    } catch (error) {
+      throw new RangeError(`name: "${name}" cannot be made: ${errnoName(volumeErrno(error))}`);
+    }
+    for (let at = 0; at < bytes.length; ) at += this.volume.writeSync(fd, bytes, at, bytes.length - at, at);
+    this.volume.closeSync(fd);
+    return name;
+  }
+
+  /** The system calls of a task as plain functions, and its loads and stores. */
+  syscalls(task: FsTask): Syscalls {
+    return plainSyscalls(this.world, checkInstance(task, FsTask, "task"));
+  }
+
   /** Let a task run `body` when the machine runs. */
   start(task: FsTask, body: TaskBody): void {
     this.world.start(task, body);
@@ -92,4 +134,13 @@ export class Machine {
   call<T>(task: FsTask, body: Generator<TaskBody extends Generator<infer Y> ? Y : never, T, void>): T {
     return this.world.runSync(task, body);
   }
+}
+
+function revisionOf(kernel: Gfs2Revision | string): Gfs2Revision {
+  if (typeof kernel !== "string") {
+    if (typeof kernel?.bufferedRead !== "function") throw new TypeError("kernel must be a revision or the name of one");
+    return kernel;
+  }
+  if (Object.hasOwn(REVISIONS, kernel)) return REVISIONS[kernel];
+  throw new RangeError(`kernel: there is no "${kernel}"; there are ${Object.keys(REVISIONS).join(", ")}`);
 }

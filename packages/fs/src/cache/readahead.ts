@@ -45,7 +45,8 @@ export function* pageCacheSyncReadahead(
   index: number,
   requested: number,
 ): MaySleep<void> {
-  if (mapping.host.sb.readahead.splitSyncAsync) yield* syncSince610(task, mapping, ra, index, requested);
+  if (ra.random) yield* forcePageCacheReadahead(task, mapping, ra, index, requested);
+  else if (mapping.host.sb.readahead.splitSyncAsync) yield* syncSince610(task, mapping, ra, index, requested);
   else yield* ondemandReadahead(task, mapping, ra, false, index, requested);
 }
 

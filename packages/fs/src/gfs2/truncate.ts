@@ -107,11 +107,10 @@ export function gfs2Fallocate(
 }
 
 /** What is wrong with the arguments of fallocate? Context: atomic. Linux: vfs_fallocate() */
-export function checkFallocate(inode: Gfs2Inode, mode: number, offset: number, length: number): Status {
+export function checkFallocate(mode: number, offset: number, length: number): Status {
   if (offset < 0 || length <= 0) return err(EINVAL);
   if ((mode & ~(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) !== 0) return err(EOPNOTSUPP);
-  if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0 && (mode & FALLOC_FL_KEEP_SIZE) === 0) return err(EOPNOTSUPP);
-  return offset + length > inode.sb.maxBytes ? err(EFBIG) : 0;
+  return (mode & FALLOC_FL_PUNCH_HOLE) !== 0 && (mode & FALLOC_FL_KEEP_SIZE) === 0 ? err(EOPNOTSUPP) : 0;
 }
 
 /** Linux: __gfs2_fallocate() */

@@ -4,7 +4,8 @@
 import { EBADF, EINVAL, ENOMEM, err, type MayFault, PAGE_SIZE, type Pfn } from "@faultline/kernel";
 import { allocPage, putPage } from "@faultline/mm";
 import { type BioVec, ITER_DEST, ITER_SOURCE, iovIterBvec } from "@faultline/uio";
-import type { File } from "../vfs/file.ts";
+import { type File, O_APPEND } from "../vfs/file.ts";
+import { checkTask, checkWhole } from "./arguments.ts";
 import type { FsTask } from "./fs-task.ts";
 
 /** Pages that one step moves: the slots of a pipe. */
@@ -24,12 +25,14 @@ export function* sysCopyFileRange(
   posOut: number,
   length: number,
 ): MayFault<number> {
+  checkTask(task);
+  for (const [name, value] of Object.entries({ fdIn, posIn, fdOut, posOut, length })) checkWhole(value, name);
   const from = task.files.get(fdIn);
   const to = task.files.get(fdOut);
   if (from === null || to === null) return err(EBADF);
   if (!from.seekable || !to.seekable) return err(EINVAL);
-  if (!from.readable || !to.writable) return err(EBADF);
-  if (!(posIn >= 0 && posOut >= 0 && length >= 0)) return err(EINVAL);
+  if (!from.readable || !to.writable || (to.flags & O_APPEND) !== 0) return err(EBADF);
+  if (posIn < 0 || posOut < 0 || length < 0) return err(EINVAL);
   const wanted = Math.min(length, Math.max(0, from.inode.size - posIn));
   if (from.inode === to.inode && posOut + wanted > posIn && posOut < posIn + wanted) return err(EINVAL);
   const pages: Pfn[] = [];

@@ -29,6 +29,7 @@ import {
   IOCB_SYNC,
   type Kiocb,
 } from "../vfs/kiocb.ts";
+import { checkTask, checkVec, checkWhole } from "./arguments.ts";
 import type { FsTask } from "./fs-task.ts";
 
 // include/uapi/linux/fs.h
@@ -43,6 +44,11 @@ export const RWF_DONTCACHE = 0x80;
 
 /** Linux: pread64() */
 export function* sysPread64(task: FsTask, fd: number, buf: number, count: number, pos: number): MayFault<Ssize> {
+  checkTask(task);
+  checkWhole(fd, "fd");
+  checkWhole(buf, "buf");
+  checkWhole(count, "count");
+  checkWhole(pos, "pos");
   if (!(pos >= 0)) return err(EINVAL);
   const file = task.files.get(fd);
   if (file === null) return err(EBADF);
@@ -51,6 +57,11 @@ export function* sysPread64(task: FsTask, fd: number, buf: number, count: number
 
 /** Linux: pwrite64() */
 export function* sysPwrite64(task: FsTask, fd: number, buf: number, count: number, pos: number): MayFault<Ssize> {
+  checkTask(task);
+  checkWhole(fd, "fd");
+  checkWhole(buf, "buf");
+  checkWhole(count, "count");
+  checkWhole(pos, "pos");
   if (!(pos >= 0)) return err(EINVAL);
   const file = task.files.get(fd);
   if (file === null) return err(EBADF);
@@ -59,6 +70,10 @@ export function* sysPwrite64(task: FsTask, fd: number, buf: number, count: numbe
 
 /** Linux: read() */
 export function* sysRead(task: FsTask, fd: number, buf: number, count: number): MayFault<Ssize> {
+  checkTask(task);
+  checkWhole(fd, "fd");
+  checkWhole(buf, "buf");
+  checkWhole(count, "count");
   const file = task.files.get(fd);
   if (file === null) return err(EBADF);
   return yield* atFilePosition(task, file, (iocb) => vfsRead(task, iocb, buf, count));
@@ -66,6 +81,10 @@ export function* sysRead(task: FsTask, fd: number, buf: number, count: number): 
 
 /** Linux: write() */
 export function* sysWrite(task: FsTask, fd: number, buf: number, count: number): MayFault<Ssize> {
+  checkTask(task);
+  checkWhole(fd, "fd");
+  checkWhole(buf, "buf");
+  checkWhole(count, "count");
   const file = task.files.get(fd);
   if (file === null) return err(EBADF);
   return yield* atFilePosition(task, file, (iocb) => vfsWrite(task, iocb, buf, count));
@@ -83,11 +102,13 @@ export function sysWritev(task: FsTask, fd: number, vec: readonly Segment[]): Ma
 
 /** Linux: preadv() */
 export function* sysPreadv(task: FsTask, fd: number, vec: readonly Segment[], pos: number): MayFault<Ssize> {
+  checkWhole(pos, "pos");
   return pos >= 0 ? yield* vectored(task, fd, vec, pos, 0, ITER_DEST) : err(EINVAL);
 }
 
 /** Linux: pwritev() */
 export function* sysPwritev(task: FsTask, fd: number, vec: readonly Segment[], pos: number): MayFault<Ssize> {
+  checkWhole(pos, "pos");
   return pos >= 0 ? yield* vectored(task, fd, vec, pos, 0, ITER_SOURCE) : err(EINVAL);
 }
 
@@ -99,6 +120,7 @@ export function* sysPreadv2(
   pos: number,
   flags: number,
 ): MayFault<Ssize> {
+  checkWhole(pos, "pos");
   return pos >= -1 ? yield* vectored(task, fd, vec, pos, flags, ITER_DEST) : err(EINVAL);
 }
 
@@ -110,6 +132,7 @@ export function* sysPwritev2(
   pos: number,
   flags: number,
 ): MayFault<Ssize> {
+  checkWhole(pos, "pos");
   return pos >= -1 ? yield* vectored(task, fd, vec, pos, flags, ITER_SOURCE) : err(EINVAL);
 }
 
@@ -135,7 +158,7 @@ function* vfsWrite(task: FsTask, iocb: Kiocb, buf: number, count: number): MayFa
 
 /** Is this a count of bytes that a file could have behind `pos`? Linux: rw_verify_area() */
 function isCount(count: number, pos: number): boolean {
-  return Number.isSafeInteger(count) && count >= 0 && Number.isSafeInteger(pos + count);
+  return count >= 0 && Number.isSafeInteger(pos + count);
 }
 
 /** Linux: init_sync_kiocb() */
@@ -170,6 +193,10 @@ function* vectored(
   flags: number,
   source: boolean,
 ): MayFault<Ssize> {
+  checkTask(task);
+  checkWhole(fd, "fd");
+  checkVec(vec);
+  checkWhole(flags, "flags");
   const file = task.files.get(fd);
   if (file === null) return err(EBADF);
   if (pos >= 0 && !file.seekable) return err(ESPIPE);

@@ -18,7 +18,6 @@ import type { Kiocb } from "./kiocb.ts";
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;
-export const O_ACCMODE = 3;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
 export const O_TRUNC = 0o1000;
@@ -28,6 +27,10 @@ export const O_DSYNC = 0o10000;
 export const O_DIRECT = 0o40000;
 /** O_SYNC includes O_DSYNC. */
 export const O_SYNC: number = 0o4000000 | O_DSYNC;
+
+/** What O_RDONLY, O_WRONLY and O_RDWR are one less than; with 3, which is none of them, a file can do neither. */
+const FMODE_READ = 1;
+const FMODE_WRITE = 2;
 
 /** What is known about how a file is being read, in pages. Linux: struct file_ra_state */
 export interface FileRaState {
@@ -41,6 +44,8 @@ export interface FileRaState {
   mmapMiss: number;
   /** Position where the last read ended; -1 before the first. */
   prevPos: number;
+  /** Reads will be at random places: read what is asked for and no more. Linux: FMODE_RANDOM */
+  random: boolean;
 }
 
 /** What a file can do. `Y`: what a read or write may yield besides sleeping; Faulting on kernels before the fix. */
@@ -82,15 +87,15 @@ export class File {
     this.nowait = nowait;
     this.posLock = new Mutex(world, "f_pos_lock", `f_pos_lock ${inode?.label ?? "pipe"}`);
     const raPages = inode?.sb.readahead.raPages ?? 0;
-    this.ra = { start: 0, size: 0, asyncSize: 0, raPages, mmapMiss: 0, prevPos: -1 };
+    this.ra = { start: 0, size: 0, asyncSize: 0, raPages, mmapMiss: 0, prevPos: -1, random: false };
   }
 
   get readable(): boolean {
-    return (this.flags & O_ACCMODE) !== O_WRONLY;
+    return ((this.flags + 1) & FMODE_READ) !== 0;
   }
 
   get writable(): boolean {
-    return (this.flags & O_ACCMODE) !== O_RDONLY;
+    return ((this.flags + 1) & FMODE_WRITE) !== 0;
   }
 }
 
