@@ -11,7 +11,8 @@
  *
  * Before the fix user memory was touched under the glock, which adds glock -> mmap_lock and closes the ring.
  */
-export { Disk, DiskInode, type DiskOptions } from "./disk/disk.ts";
+export { Disk, type DiskOptions } from "./disk/disk.ts";
+export { DiskInode } from "./disk/disk-inode.ts";
 export { resolveInside, type VolumeFs, type VolumeStats } from "./disk/volume.ts";
 export { dumpGlock } from "./gfs2/glock-dump.ts";
 export { Gfs2Inode } from "./gfs2/inode.ts";

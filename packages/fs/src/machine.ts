@@ -21,6 +21,8 @@ import { MmStruct, PhysMem, UserTask } from "@faultline/mm";
 import { Volume } from "memfs";
 import { Disk, type DiskOptions } from "./disk/disk.ts";
 import { resolveInside, type VolumeFs, volumeErrno } from "./disk/volume.ts";
+import { Dlm, type DlmOptions } from "./dlm/dlm.ts";
+import { LockDlm } from "./gfs2/lock-dlm.ts";
 import { LOCK_NOLOCK } from "./gfs2/lock-space.ts";
 import type { Gfs2Revision } from "./gfs2/revision.ts";
 import { REVISIONS } from "./gfs2/revisions/catalogue.ts";
@@ -42,6 +44,9 @@ export interface MachineOptions extends WorldOptions {
   /** What is on disk: anything with node:fs's synchronous calls. An empty memfs volume by default. */
   readonly volume?: VolumeFs;
   readonly disk?: DiskOptions;
+  /** How many nodes share the disk, or their names; one by default, which then needs no lock manager. */
+  readonly nodes?: number | readonly string[];
+  readonly dlm?: DlmOptions;
 }
 
 /** One computer: its memory, and its mount of the shared disk. */
@@ -57,27 +62,35 @@ export class Machine {
   readonly volume: VolumeFs;
   readonly disk: Disk;
   readonly nodes: readonly Node[];
+  /** Where the nodes get their locks from; null if there is only one. */
+  readonly dlm: Dlm | null;
 
   constructor(options: MachineOptions = {}) {
     this.world = options.world ?? new World(options);
     this.kernel = revisionOf(options.kernel ?? "6.12");
     this.volume = options.volume ?? (new Volume() as unknown as VolumeFs);
     this.disk = new Disk(this.world, this.volume, options.disk);
-    this.nodes = [this.#boot("node 1", options)];
+    const names = nodeNames(options.nodes ?? 1);
+    this.dlm = names.length > 1 ? new Dlm(this.world, options.dlm) : null;
+    this.nodes = names.map((name) => this.#boot(name, options));
   }
 
   #boot(name: string, options: MachineOptions): Node {
     const mem = new PhysMem(this.world, options.memory ?? 64 * 1024 * 1024, options.hostMemory ?? null);
     const kernelMm = new MmStruct(mem, this.kernel.mm);
+    const { dlm } = this;
     const sbd = new Gfs2Sbd({
+      node: name,
       mem,
       dirtyLimit: options.dirtyLimit,
       disk: this.disk,
       revision: this.kernel,
-      lm: LOCK_NOLOCK,
+      lm: dlm === null ? LOCK_NOLOCK : new LockDlm(dlm),
       startWorker: (comm, body) => {
-        const worker = new UserTask(this.world, comm, kernelMm, { daemon: true });
+        const where = dlm === null ? comm : `${comm} on ${name}`;
+        const worker = new UserTask(this.world, where, kernelMm, { daemon: true });
         this.world.start(worker, body(worker));
+        return worker;
       },
     });
     return { name, mem, sbd };
@@ -125,6 +138,18 @@ export class Machine {
     this.world.start(task, body);
   }
 
+  /**
+   * A node stops where it is: its tasks never go on, what it had not written is lost, its requests to the disk
+   * fail. The others get its locks when its journal is recovered. Also between runs.
+   */
+  crash(node: Node): void {
+    if (!this.nodes.includes(node)) throw new TypeError("node must be one of this machine's nodes");
+    for (const task of [...this.world.live]) {
+      if (task instanceof UserTask && task.mm.mem === node.mem) this.world.abandon(task);
+    }
+    node.sbd.crash();
+  }
+
   /** Run until every task has ended, or cannot go on. */
   run(): RunResult {
     return this.world.run();
@@ -143,4 +168,18 @@ function revisionOf(kernel: Gfs2Revision | string): Gfs2Revision {
   }
   if (Object.hasOwn(REVISIONS, kernel)) return REVISIONS[kernel];
   throw new RangeError(`kernel: there is no "${kernel}"; there are ${Object.keys(REVISIONS).join(", ")}`);
+}
+
+/** The most nodes that a machine may have. */
+const MAX_NODES = 256;
+
+function nodeNames(nodes: number | readonly string[]): readonly string[] {
+  if (typeof nodes !== "number") {
+    if (!Array.isArray(nodes) || nodes.length === 0 || new Set(nodes).size !== nodes.length) {
+      throw new TypeError("nodes must be a number or a list of different names");
+    }
+    return nodes;
+  }
+  checkInteger(nodes, "nodes", 1, MAX_NODES);
+  return Array.from({ length: nodes }, (_, index) => `node ${index + 1}`);
 }

@@ -180,7 +180,7 @@ export class StagedRun {
     if (typeof inode === "number") return null;
     const bytes = new Uint8Array(inode.size);
     bytes.set((this.#volume.bytesOf(name) ?? bytes).subarray(0, inode.size));
-    if (inode.isInline) bytes.set(inode.loadStuffed().subarray(0, inode.size));
+    if (inode.isInline) bytes.set(inode.stuffedData.subarray(0, inode.size));
     for (let at = 0; at < inode.size; at += PAGE_SIZE) {
       const frame = inode.mapping.find(at / PAGE_SIZE);
       if (frame === 0 || (mem.flags[frame] & PG_UPTODATE) === 0) continue;

@@ -9,7 +9,13 @@ interface FlatFile {
   size: number;
 }
 
-const DIRECTORY: VolumeStats = { ino: 1, size: 0, isDirectory: () => true, isSymbolicLink: () => false };
+const DIRECTORY: VolumeStats = {
+  ino: 1,
+  size: 0,
+  isFile: () => false,
+  isDirectory: () => true,
+  isSymbolicLink: () => false,
+};
 
 /** An error as node:fs throws it, without the cost of a stack. */
 const failure = (code: string): { readonly code: string } => ({ code });
@@ -112,5 +118,5 @@ export class FlatVolume implements VolumeFs {
 }
 
 function statsOf({ ino, size }: FlatFile): VolumeStats {
-  return { ino, size, isDirectory: () => false, isSymbolicLink: () => false };
+  return { ino, size, isFile: () => true, isDirectory: () => false, isSymbolicLink: () => false };
 }

@@ -39,6 +39,7 @@ import { copyPageToIter, copyPageToIterAtomic, type IovIter, iovIterTruncate } f
 import type { FileMapping } from "../vfs/inode.ts";
 import { IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../vfs/kiocb.ts";
 import { addNewPage, findGetPage } from "./page-cache.ts";
+import { pinPages, unpinPages } from "./page-pins.ts";
 import { pageCacheAsyncReadahead, pageCacheSyncReadahead } from "./readahead.ts";
 
 /** Not an error: the page went away or was not ready; look again. Linux: AOP_TRUNCATED_PAGE */
@@ -65,6 +66,7 @@ export function* filemapRead<Y>(
   if (iocb.pos >= inode.sb.maxBytes || to.count === 0) return 0 as Ssize;
   iovIterTruncate(to, inode.sb.maxBytes - iocb.pos);
   const seesProgress = inode.sb.readahead.seesProgress;
+  const pins = pinsPages(iocb, user);
   const batch: Pfn[] = [];
   let read = 0;
   let error: Status = 0;
@@ -76,6 +78,7 @@ export function* filemapRead<Y>(
     if (error < 0) break;
     const { size } = inode;
     const end = Math.min(size, iocb.pos + to.count);
+    if (pins) pinPages(task, mapping);
     // A page that one read touches in several steps counts as used once.
     const sameAsLast = lastPos > 0 && pageIndex(iocb.pos) === pageIndex(lastPos - 1);
     for (let i = 0; i < batch.length && iocb.pos < end; ) {
@@ -98,11 +101,17 @@ export function* filemapRead<Y>(
       i += run;
     }
     for (const frame of batch) putPage(mem, frame);
+    if (pins) unpinPages(task, mapping);
     batch.length = 0;
     if (iocb.pos >= size) break;
   } while (to.count > 0 && error === 0);
   ra.prevPos = lastPos;
   return (read > 0 ? read : error) as Ssize;
+}
+
+/** Does the read keep pages while it faults, with no lock that would keep them anyway? */
+function pinsPages<Y>(iocb: Kiocb, user: UserAccess<Y>): boolean {
+  return user.faults && (iocb.flags & IOCB_NOIO) !== 0;
 }
 
 /**
@@ -244,6 +253,7 @@ export function* genericFileBufferedRead<Y>(
   if (iocb.pos >= inode.sb.maxBytes || to.count === 0) return 0 as Ssize;
   iovIterTruncate(to, inode.sb.maxBytes - iocb.pos);
   const last = pageIndex(iocb.pos + to.count - 1) + 1;
+  const pins = pinsPages(iocb, user);
   let lastPos = ra.prevPos;
   let read = 0;
   let error: Status = 0;
@@ -271,10 +281,12 @@ export function* genericFileBufferedRead<Y>(
     const sameAsLast = lastPos >= 0 && pageIndex(lastPos) === index && offsetInPage(lastPos) === offsetInPage(iocb.pos);
     if (!sameAsLast) markPageAccessed(mem, page);
     const offset = offsetInPage(iocb.pos);
+    if (pins) pinPages(task, mapping);
     const copied = user.faults
       ? yield* copyPageToIter(task, page, offset, bytes, to, user)
       : copyPageToIterAtomic(task, page, offset, bytes, to);
     putPage(mem, page);
+    if (pins) unpinPages(task, mapping);
     read += copied;
     iocb.pos += copied;
     // The page that was read and the place in it where the read ended: not the position.

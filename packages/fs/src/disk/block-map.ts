@@ -28,23 +28,41 @@ export interface Extent {
   readonly address: number;
 }
 
+/** How the map was at the last commit: what a journal that is replayed without the changes since then leads to. */
+interface Committed {
+  readonly height: number;
+  readonly indirect: ReadonlySet<number>;
+  /** Block and its address then, for each change since, in turn. */
+  readonly changes: number[];
+}
+
 export class BlockMap {
   /** File block -> disk block; 0 = hole. */
   readonly #pointers: RadixTree = new RadixTree();
-  /** Levels of pointers; 0 = stuffed. */
-  height = 0;
-  /** Data blocks that exist. */
-  dataBlocks = 0;
+  #height = 0;
+  #dataBlocks = 0;
   /** Indirect blocks that exist, by level above the data and position within the level. */
-  readonly #indirect = new Set<number>();
+  #indirect = new Set<number>();
+  /** Null while nothing has changed. */
+  #committed: Committed | null = null;
+
+  /** Levels of pointers; 0 = stuffed. */
+  get height(): number {
+    return this.#height;
+  }
+
+  set height(height: number) {
+    this.#change();
+    this.#height = height;
+  }
 
   get stuffed(): boolean {
-    return this.height === 0;
+    return this.#height === 0;
   }
 
   /** Blocks that the file uses on disk: the dinode, indirect blocks and data. */
   get blocks(): number {
-    return 1 + this.#indirect.size + this.dataBlocks;
+    return 1 + this.#indirect.size + this.#dataBlocks;
   }
 
   /**
@@ -52,6 +70,7 @@ export class BlockMap {
    * Returns: blocks added.
    */
   growTo(block: number): number {
+    if (this.reaches(block)) return 0;
     const before = this.#indirect.size;
     for (; !this.reaches(block); this.height++) if (this.height > 0) this.#indirect.add(key(this.height, 0));
     return this.#indirect.size - before;
@@ -86,6 +105,7 @@ export class BlockMap {
 
   /** Add the indirect blocks that lead to [block, block + count). Grow the tree first. Returns: blocks added. */
   reach(block: number, count: number): number {
+    if (this.#height > 1) this.#change();
     const before = this.#indirect.size;
     for (let level = 1; level < this.height; level++) {
       const span = INDIRECT_POINTERS ** level;
@@ -99,7 +119,9 @@ export class BlockMap {
 
   /** Enter a new block. Reach it first. */
   allocate(block: number, address: number): void {
-    if (this.#pointers.get(block) === 0) this.dataBlocks++;
+    const before = this.#pointers.get(block);
+    if (before === 0) this.#dataBlocks++;
+    this.#change().push(block, before);
     this.#pointers.set(block, address);
   }
 
@@ -110,9 +132,11 @@ export class BlockMap {
    */
   punch(from: number, to: number, freed: (block: number) => void): void {
     const end = Math.min(to, HEIGHT_BLOCKS[HEIGHT_BLOCKS.length - 1]);
-    this.#pointers.forEach(from, end, (block) => {
+    const changes = this.#change();
+    this.#pointers.forEach(from, end, (block, address) => {
+      changes.push(block, address);
       this.#pointers.set(block, 0);
-      this.dataBlocks--;
+      this.#dataBlocks--;
       freed(block);
     });
     for (const each of this.#indirect) {
@@ -120,6 +144,32 @@ export class BlockMap {
       const start = (each % LEVEL) * span;
       if (start >= from && start + span <= to) this.#indirect.delete(each);
     }
+  }
+
+  /** What was changed is in the journal: there is no way back. */
+  commit(): void {
+    this.#committed = null;
+  }
+
+  /** The node that made the changes since the last commit is gone: they never happened. */
+  rollback(): void {
+    if (this.#committed === null) return;
+    const { height, indirect, changes } = this.#committed;
+    for (let i = changes.length - 2; i >= 0; i -= 2) {
+      const [block, address] = [changes[i], changes[i + 1]];
+      if (this.#pointers.get(block) !== 0) this.#dataBlocks--;
+      if (address !== 0) this.#dataBlocks++;
+      this.#pointers.set(block, address);
+    }
+    this.#height = height;
+    this.#indirect = new Set(indirect);
+    this.#committed = null;
+  }
+
+  /** Something is about to change. Returns: where to note pointers. */
+  #change(): number[] {
+    this.#committed ??= { height: this.#height, indirect: new Set(this.#indirect), changes: [] };
+    return this.#committed.changes;
   }
 
   /** Call `visit` for every block of [from, to) that exists. */

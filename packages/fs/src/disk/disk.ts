@@ -3,6 +3,11 @@
 //
 // A file's bytes lie in the volume at their own positions; block numbers only say which blocks exist and
 // which are neighbours. The nodes of a cluster share one Disk.
+//
+// What the environment may choose, each within its budget (WorldOptions.environment):
+//   disk-error       a request fails with -EIO
+//   short-transfer   a call of the volume moves half of what it could; the rest follows
+//   disk-latency     a request takes 10, 20 or 30 ms more
 
 import {
   EIO,
@@ -11,38 +16,18 @@ import {
   err,
   ignoreResult,
   PAGE_SIZE,
-  type Pfn,
   pagesFor,
   type Status,
   type World,
 } from "@faultline/kernel";
-import { type PhysMem, pageAddress } from "@faultline/mm";
-import { BlockMap, STUFFED_MAX } from "./block-map.ts";
+import type { PhysMem } from "@faultline/mm";
+import { diskLog } from "../log.ts";
+import type { Bio } from "./bio.ts";
+import { type BlockMap, STUFFED_MAX } from "./block-map.ts";
+import { DiskInode } from "./disk-inode.ts";
 import { RequestQueue } from "./request-queue.ts";
-import { resolveInside, type VolumeFs, volumeErrno } from "./volume.ts";
-
-/** A file as it is on disk: what all nodes agree on while they hold its glock. */
-export class DiskInode {
-  readonly ino: number;
-  /** Where the volume has it; reports use it as the file's name. */
-  readonly path: string;
-  /** The volume's file descriptor, open as long as anybody knows the inode. */
-  readonly fd: number;
-  /** Size as last written to disk. */
-  size: number;
-  readonly map: BlockMap = new BlockMap();
-  /** Names in directories; 0 once unlinked. */
-  links = 1;
-  /** Its requests, where the disk is a task of its own; made for the first one. */
-  queue: RequestQueue | null = null;
-
-  constructor(ino: number, path: string, fd: number, size: number) {
-    this.ino = ino;
-    this.path = path;
-    this.fd = fd;
-    this.size = size;
-  }
-}
+import { Transfer } from "./transfer.ts";
+import { openInside, resolveInside, type VolumeFs, volumeErrno } from "./volume.ts";
 
 export interface DiskOptions {
   /** The directory of the volume that the file system lives in. */
@@ -53,36 +38,6 @@ export interface DiskOptions {
   readonly latency?: number;
 }
 
-/** A stretch of physical memory. */
-export interface DiskSegment {
-  readonly address: number;
-  readonly length: number;
-}
-
-/** One request: memory to or from consecutive bytes of a file. Linux: struct bio */
-export interface Bio {
-  readonly inode: DiskInode;
-  readonly mem: PhysMem;
-  /** Position in the file of the first byte. */
-  readonly position: number;
-  readonly segments: readonly DiskSegment[];
-  readonly write: boolean;
-  /** Called when the request is over, with 0 or an error. */
-  readonly endIo: (status: Status) => void;
-}
-
-/** The memory of these pages, neighbours joined; `length` bytes of it. */
-export function segmentsOf(frames: readonly Pfn[], length: number): DiskSegment[] {
-  const segments: DiskSegment[] = [];
-  for (let i = 0; i < frames.length; ) {
-    let run = 1;
-    while (i + run < frames.length && frames[i + run] === frames[i] + run) run++;
-    segments.push({ address: pageAddress(frames[i]), length: Math.min(run * PAGE_SIZE, length - i * PAGE_SIZE) });
-    i += run;
-  }
-  return segments;
-}
-
 const ZEROS = new Uint8Array(PAGE_SIZE);
 
 export class Disk {
@@ -91,6 +46,9 @@ export class Disk {
   readonly root: string;
   readonly capacityBlocks: number;
   readonly latency: number;
+  readonly #transfer: Transfer;
+  /** Memory of nodes that may not write any more. */
+  readonly #fenced = new Set<PhysMem>();
   readonly #byPath = new Map<string, DiskInode>();
   #lastIno = 0;
   #usedBlocks = 0;
@@ -103,6 +61,7 @@ export class Disk {
     this.root = options.root ?? "/";
     this.capacityBlocks = options.capacityBlocks ?? Number.POSITIVE_INFINITY;
     this.latency = options.latency ?? 100;
+    this.#transfer = new Transfer(world, fs);
   }
 
   get freeBlocks(): number {
@@ -115,35 +74,25 @@ export class Disk {
     if (typeof path !== "string") return path;
     const known = this.#byPath.get(path);
     if (known !== undefined) return known;
-    try {
-      const fd = this.fs.openSync(path, create && !this.#exists(path) ? "wx+" : "r+");
-      const size = Number(this.fs.fstatSync(fd).size);
-      const inode = new DiskInode(++this.#lastIno, path, fd, size);
-      if (!this.#adopt(inode)) {
-        this.fs.closeSync(fd);
-        return err(ENOSPC);
-      }
-      this.#byPath.set(path, inode);
-      return inode;
-    } catch (error) {
-      return volumeErrno(error);
+    const fd = openInside(this.fs, path, create);
+    if (fd < 0) return fd as Errno;
+    const inode = new DiskInode(++this.#lastIno, path, fd, Number(this.fs.fstatSync(fd).size));
+    if (!this.#adopt(inode)) {
+      this.fs.closeSync(fd);
+      return err(ENOSPC);
     }
-  }
-
-  #exists(path: string): boolean {
-    try {
-      this.fs.lstatSync(path);
-      return true;
-    } catch {
-      return false;
-    }
+    this.#byPath.set(path, inode);
+    return inode;
   }
 
   /** A file that the volume brings along has all its blocks: holes are not known to a volume. */
   #adopt(inode: DiskInode): boolean {
     this.#usedBlocks++;
-    if (inode.size <= STUFFED_MAX) return this.freeBlocks >= 0;
-    return this.allocate(inode, 0, pagesFor(inode.size)) === 0;
+    const fits = inode.size <= STUFFED_MAX || this.allocate(inode, 0, pagesFor(inode.size)) === 0;
+    inode.map.commit();
+    if (fits && this.freeBlocks >= 0) return true;
+    this.#usedBlocks--;
+    return false;
   }
 
   /** Take the name away; the inode lives on while somebody has it open. Returns: 0 or an error. */
@@ -161,17 +110,19 @@ export class Disk {
     return 0;
   }
 
-  /** Nobody has the unlinked inode open any more: its blocks are free again. */
+  /** Nobody has the unlinked inode open any more, on no node: its blocks are free again. */
   evict(inode: DiskInode): void {
-    ignoreResult(this.free(inode, 0, Number.POSITIVE_INFINITY), "the file itself goes");
+    this.free(inode, 0, Number.POSITIVE_INFINITY);
     this.#usedBlocks -= inode.map.blocks;
+    inode.evicted = true;
     this.fs.closeSync(inode.fd);
   }
 
   /**
    * Allocate the missing blocks of [block, block + count), next to each other where possible.
    *
-   * Context: atomic. Returns: 0, or -ENOSPC and nothing is allocated.
+   * Context: atomic; none of them was given back since the last commit.
+   * Returns: 0, or -ENOSPC and nothing is allocated.
    */
   allocate(inode: DiskInode, block: number, count: number): Status {
     const { map } = inode;
@@ -187,60 +138,76 @@ export class Disk {
   }
 
   /**
-   * Give back the blocks of [from, to); they read as a hole. The volume's file gets zeros there, so that
-   * blocks that are allocated again hold nothing old.
+   * Give back the blocks of [from, to); they read as a hole. Their bytes stay until the commit.
    *
-   * Context: atomic. Returns: 0 or an error.
+   * Context: atomic.
    */
-  free(inode: DiskInode, from: number, to: number): Status {
+  free(inode: DiskInode, from: number, to: number): void {
     const before = inode.map.blocks;
-    const freed: number[] = [];
-    inode.map.punch(from, to, (block) => freed.push(block));
+    inode.map.punch(from, to, (block) => inode.freed.add(block));
     this.#usedBlocks -= before - inode.map.blocks;
+  }
+
+  /** Would allocating the range use blocks again that are free only since the last commit? Context: atomic. */
+  reuses(inode: DiskInode, block: number, count: number): boolean {
+    if (inode.freed.size === 0) return false;
+    for (let b = block; b < block + count; b++) if (inode.freed.has(b)) return true;
+    return false;
+  }
+
+  /** Read the first bytes of a file, as a dinode is read; what lies behind its end is zero. Context: atomic. */
+  readDinode(inode: DiskInode, buffer: Uint8Array): Status {
     try {
-      const end = Number(this.fs.fstatSync(inode.fd).size);
-      for (const block of freed) {
+      buffer.fill(0);
+      this.#transfer.readAll(inode, buffer, 0, Math.min(inode.size, buffer.length), 0);
+      return 0;
+    } catch (error) {
+      return failed(inode, "reading the dinode", error);
+    }
+  }
+
+  /**
+   * The dinode reaches the disk, and with it all changes since the last time: a crash does not take them back.
+   * The volume's file gets exactly this length, and zeros where blocks were given back, so that blocks that are
+   * allocated again hold nothing old. `stuffed`: the data, if they lie in the dinode.
+   *
+   * Context: atomic. Returns: 0 or an error. Linux: gfs2_log_flush()
+   */
+  commit(inode: DiskInode, size: number, mtime: number, stuffed: Uint8Array | null): Status {
+    if (inode.evicted) return 0;
+    try {
+      if (stuffed !== null) this.#transfer.writeAll(inode, stuffed, 0, size, 0);
+      this.#setLength(inode, size);
+      for (const block of stuffed === null ? inode.freed : []) {
         const start = block * PAGE_SIZE;
-        const length = Math.min(PAGE_SIZE, end - start);
-        for (let done = 0; done < length; ) {
-          done += this.fs.writeSync(inode.fd, ZEROS, 0, length - done, start + done);
-        }
+        if (start < size) this.#transfer.writeAll(inode, ZEROS, 0, Math.min(PAGE_SIZE, size - start), start);
       }
-      return 0;
     } catch (error) {
-      return volumeErrno(error);
+      return failed(inode, "writing the dinode", error);
     }
+    inode.freed.clear();
+    inode.map.commit();
+    inode.size = size;
+    inode.mtime = mtime;
+    return 0;
   }
 
-  /** Read the first bytes of a file at once, as a dinode is read. What cannot be read is zero. */
-  readNow(inode: DiskInode, buffer: Uint8Array, length: number): void {
-    let done = 0;
-    while (done < length) {
-      const got = this.fs.readSync(inode.fd, buffer, done, length - done, done);
-      if (got === 0) return;
-      done += got;
-    }
-  }
-
-  /** Write the first bytes of a file at once, as a dinode is written. Returns: 0 or an error. */
-  writeNow(inode: DiskInode, buffer: Uint8Array, length: number): Status {
+  /** The node that changed the file since the last commit is gone: so are the changes. Linux: gfs2_recover_func() */
+  rollback(inode: DiskInode): void {
+    if (inode.evicted) return;
+    const before = inode.map.blocks;
+    inode.map.rollback();
+    inode.freed.clear();
+    this.#usedBlocks += inode.map.blocks - before;
     try {
-      for (let done = 0; done < length; ) done += this.fs.writeSync(inode.fd, buffer, done, length - done, done);
-      return 0;
+      this.#setLength(inode, inode.size);
     } catch (error) {
-      return volumeErrno(error);
+      ignoreResult(failed(inode, "recovery", error), "what lies behind the end of the file is not read");
     }
   }
 
-  /** Write the file's size to disk: the volume's file gets exactly this length. Returns: 0 or an error. */
-  setSize(inode: DiskInode, size: number): Status {
-    try {
-      if (Number(this.fs.fstatSync(inode.fd).size) !== size) this.fs.ftruncateSync(inode.fd, size);
-      inode.size = size;
-      return 0;
-    } catch (error) {
-      return volumeErrno(error);
-    }
+  #setLength(inode: DiskInode, size: number): void {
+    if (Number(this.fs.fstatSync(inode.fd).size) !== size) this.fs.ftruncateSync(inode.fd, size);
   }
 
   /** Ask the volume to make the file durable. Returns: 0 or an error. */
@@ -249,7 +216,7 @@ export class Disk {
       this.fs.fsyncSync(inode.fd);
       return 0;
     } catch (error) {
-      return volumeErrno(error);
+      return failed(inode, "fsync", error);
     }
   }
 
@@ -268,45 +235,44 @@ export class Disk {
       return;
     }
     const start = Math.max(this.world.now, this.#busyUntil);
-    this.#busyUntil = start + this.latency;
-    this.world.after(this.#busyUntil - this.world.now, () => bio.endIo(this.transfer(bio)));
+    this.#busyUntil = start + this.latency + this.world.choose("disk-latency", 4) * SLOW;
+    this.world.after(this.#busyUntil - this.world.now, () => this.finish(bio));
+  }
+
+  /** The time of a request has come. */
+  finish(bio: Bio): void {
+    if (this.#fenced.has(bio.mem)) bio.endIo(err(EIO));
+    else bio.endIo(bio.inode.evicted ? 0 : this.transfer(bio));
+  }
+
+  /** Requests from this memory fail from now on: nobody knows what the node still thinks it may do. */
+  fence(mem: PhysMem): void {
+    this.#fenced.add(mem);
   }
 
   /** Move the bytes of a request now. Returns: 0, or -EIO where the environment wants it, or the volume's error. */
   transfer(bio: Bio): Status {
-    if (this.world.choose("disk-error", 2) === 1) return err(EIO);
-    let { position } = bio;
+    const { inode, write } = bio;
+    if (this.world.choose("disk-error", 2) === 1) return failed(inode, write ? "write" : "read", INJECTED);
     try {
-      for (const { address, length } of bio.segments) {
-        if (bio.write) this.#write(bio, address, length, position);
-        else this.#read(bio, address, length, position);
-        position += length;
-      }
+      if (write) this.#transfer.write(bio);
+      else this.#transfer.read(bio);
       return 0;
     } catch (error) {
-      return volumeErrno(error);
+      return failed(inode, write ? "write" : "read", error);
     }
   }
+}
 
-  #read(bio: Bio, address: number, length: number, position: number): void {
-    const { u8 } = bio.mem;
-    let done = 0;
-    while (done < length) {
-      const got = this.fs.readSync(bio.inode.fd, u8, address + done, length - done, position + done);
-      // Blocks behind the end of the volume's file exist but were never written: they are zero.
-      if (got === 0) break;
-      done += got;
-    }
-    u8.fill(0, address + done, address + length);
-  }
+/** Microseconds that one step of `disk-latency` adds. */
+const SLOW = 10_000;
+const INJECTED = { code: "EIO", message: "as the environment wants it" };
 
-  #write(bio: Bio, address: number, length: number, position: number): void {
-    let done = 0;
-    while (done < length) {
-      const half = this.world.choose("disk-short", 2) === 1 ? Math.ceil((length - done) / 2) : length - done;
-      done += this.fs.writeSync(bio.inode.fd, bio.mem.u8, address + done, half, position + done);
-    }
-  }
+/** Tell people of an error of the volume. Returns: its errno. */
+function failed(inode: DiskInode, what: string, error: unknown): Errno {
+  const status = volumeErrno(error);
+  if (diskLog.enabled) diskLog("%s of %s: %s (%d)", what, inode.path, (error as Error).message, status);
+  return status;
 }
 
 function countMissing(map: BlockMap, block: number, count: number): number {

@@ -2,7 +2,8 @@
 // finishes one after the other, at whatever points the chooser lets it run.
 
 import { type MaySleep, partOf, WaitChannel, wakeUpAll } from "@faultline/kernel";
-import type { Bio, Disk } from "./disk.ts";
+import type { Bio } from "./bio.ts";
+import type { Disk } from "./disk.ts";
 
 export class RequestQueue extends WaitChannel {
   readonly #disk: Disk;
@@ -40,7 +41,7 @@ export class RequestQueue extends WaitChannel {
       while (!this.isReady());
       const bio = this.#bios.shift() as Bio;
       world.accesses?.acquire(partOf(this.#id, ++this.#done), false);
-      bio.endIo(this.#disk.transfer(bio));
+      this.#disk.finish(bio);
     }
   }
 }

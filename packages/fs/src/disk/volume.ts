@@ -21,6 +21,7 @@ import {
 export interface VolumeStats {
   readonly ino: number | bigint;
   readonly size: number | bigint;
+  isFile(): boolean;
   isDirectory(): boolean;
   isSymbolicLink(): boolean;
 }
@@ -74,4 +75,35 @@ export function resolveInside(fs: VolumeFs, root: string, name: string): string 
     if (i < parts.length - 1 && !stats.isDirectory()) return err(ENOTDIR);
   }
   return path === "" ? "/" : path;
+}
+
+/**
+ * Open a file of the volume by a path that resolveInside gave; with `create`, a new one if there is none.
+ *
+ * A symbolic link that takes the file's place in between is not followed; nor are pipes and devices opened.
+ *
+ * Returns: a file descriptor of the volume, or -ELOOP, -EISDIR, -EACCES, -ENOENT, ...
+ */
+export function openInside(fs: VolumeFs, path: string, create: boolean): number {
+  try {
+    const found = lookAt(fs, path);
+    if (found === null) return create ? fs.openSync(path, "wx+") : err(ENOENT);
+    if (found.isSymbolicLink()) return err(ELOOP);
+    if (!found.isFile()) return err(found.isDirectory() ? EISDIR : EACCES);
+    const fd = fs.openSync(path, "r+");
+    if (fs.fstatSync(fd).ino === found.ino) return fd;
+    fs.closeSync(fd);
+    return err(ELOOP);
+  } catch (error) {
+    return volumeErrno(error);
+  }
+}
+
+function lookAt(fs: VolumeFs, path: string): VolumeStats | null {
+  try {
+    return fs.lstatSync(path);
+  } catch (error) {
+    if (volumeErrno(error) === err(ENOENT)) return null;
+    throw error;
+  }
 }

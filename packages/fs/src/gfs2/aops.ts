@@ -11,11 +11,13 @@ import {
   writeCachePages,
 } from "../cache/page-writeback.ts";
 import type { ReadaheadControl } from "../cache/readahead.ts";
-import { segmentsOf } from "../disk/disk.ts";
+import { segmentsOf } from "../disk/bio.ts";
 import { iomapReadahead, iomapReadFolio } from "../iomap/buffered-read.ts";
 import type { FileMapping, FileMappingOperations, WritebackRange } from "../vfs/inode.ts";
 import { gfs2IomapOps } from "./bmap.ts";
+import { GLF_INVALIDATE_IN_PROGRESS } from "./glock.ts";
 import type { Gfs2Inode } from "./inode.ts";
+import { LM_ST_EXCLUSIVE, LM_ST_SHARED } from "./lm.ts";
 
 export const gfs2Aops: FileMappingOperations = {
   dirtyFolio(task: UserTask, mapping: FileMapping, frame: Pfn): void {
@@ -31,7 +33,7 @@ export const gfs2Aops: FileMappingOperations = {
     const inode = rac.mapping.host as Gfs2Inode;
     task.world.trace?.emit(task, "gfs2_readahead", inode.ino);
     // Stuffed data are read with their page, one at a time.
-    if (!inode.isInline) yield* iomapReadahead(task, rac, gfs2IomapOps);
+    if (!inode.isInline && mayCache(inode)) yield* iomapReadahead(task, rac, gfs2IomapOps);
   },
 
   /** Linux: gfs2_read_folio() */
@@ -63,6 +65,16 @@ export const gfs2Aops: FileMappingOperations = {
     return mapping.wbErr === 0;
   },
 };
+
+/**
+ * May this node keep pages of the file? Advice (fadvise, madvise) comes without the lock, and is not worth asking
+ * another node for it.
+ */
+function mayCache({ glock, sb }: Gfs2Inode): boolean {
+  if (!sb.lockSpace.lm.clustered) return true;
+  const dropping = (glock.flags & GLF_INVALIDATE_IN_PROGRESS) !== 0;
+  return !dropping && (glock.state === LM_ST_SHARED || glock.state === LM_ST_EXCLUSIVE);
+}
 
 /** Send neighbouring pages to the disk, as far as the file goes; what a mapping stored behind its end is lost. */
 function submitRun(mapping: FileMapping, frames: readonly Pfn[], index: number, endIo: (status: Status) => void): void {

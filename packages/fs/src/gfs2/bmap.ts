@@ -1,6 +1,6 @@
 // Mapping files to blocks (fs/gfs2/bmap.c): gfs2's side of iomap, unstuffing, and freeing blocks.
 
-import { ENOMEM, ENOTBLK, err, ignoreResult, type MaySleep, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
+import { ENOMEM, ENOTBLK, err, type MaySleep, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
 import { PG_UPTODATE, pageAddress, putPage, type UserTask, unlockPage } from "@faultline/mm";
 import { grabPage, truncateInodePages } from "../cache/page-cache.ts";
 import { folioMarkDirty } from "../cache/page-writeback.ts";
@@ -22,6 +22,7 @@ import { Gfs2Holder, GLF_DIRTY } from "./glock.ts";
 import { gfs2GlockDq, gfs2GlockNq } from "./glock-queue.ts";
 import type { Gfs2Inode } from "./inode.ts";
 import { LM_ST_EXCLUSIVE } from "./lm.ts";
+import { writeDinode } from "./super.ts";
 
 export const gfs2IomapOps: IomapOps = {
   /** Linux: gfs2_iomap_begin() */
@@ -100,7 +101,7 @@ function* mapForIomap(
     gfs2IomapGet(inode, iomap.offset, iomap.length, flags, iomap);
   }
   if (iomap.type !== IOMAP_HOLE) return 0;
-  const status = allocate(inode, iomap.offset / PAGE_SIZE, iomap.length / PAGE_SIZE);
+  const status = allocateBlocks(inode, iomap.offset / PAGE_SIZE, iomap.length / PAGE_SIZE);
   if (status !== 0) return status;
   iomap.type = IOMAP_MAPPED;
   iomap.flags |= IOMAP_F_NEW;
@@ -125,7 +126,7 @@ export function gfs2IomapGet(inode: Gfs2Inode, pos: number, length: number, flag
       iomap.type = IOMAP_INLINE;
       iomap.offset = 0;
       iomap.length = write ? STUFFED_MAX : inode.size;
-      iomap.inlineData = inode.loadStuffed();
+      iomap.inlineData = inode.stuffedData;
     } else {
       iomap.type = IOMAP_HOLE;
       iomap.offset = pos;
@@ -146,8 +147,19 @@ export function gfs2IomapGet(inode: Gfs2Inode, pos: number, length: number, flag
   else iomap.length = (pos < inode.size && map.reaches(block) ? extent.count : count) * PAGE_SIZE;
 }
 
-function allocate(inode: Gfs2Inode, block: number, count: number): Status {
-  const status = inode.sb.disk.allocate(inode.disk, block, count);
+/**
+ * Allocate the missing blocks of a range.
+ *
+ * Blocks that were given back are used again only when that is in the journal: after a crash they may belong to
+ * what was there before.
+ *
+ * Context: atomic; the glock is held exclusively. Returns: 0, -ENOSPC or -EIO.
+ * Linux: gfs2_alloc_blocks()
+ */
+export function allocateBlocks(inode: Gfs2Inode, block: number, count: number): Status {
+  const { disk } = inode.sb;
+  const flushed = disk.reuses(inode.disk, block, count) ? writeDinode(inode) : 0;
+  const status = flushed === 0 ? disk.allocate(inode.disk, block, count) : flushed;
   if (status === 0) inode.markDirty();
   return status;
 }
@@ -180,10 +192,10 @@ function fillUnstuffed(task: UserTask, inode: Gfs2Inode, frame: Pfn): Status {
   const start = pageAddress(frame);
   if ((mem.flags[frame] & PG_UPTODATE) === 0) {
     mem.u8.fill(0, start, start + PAGE_SIZE);
-    mem.u8.set(inode.loadStuffed().subarray(0, inode.size), start);
+    mem.u8.set(inode.stuffedData.subarray(0, inode.size), start);
     mem.flags[frame] |= PG_UPTODATE;
   }
-  const status = allocate(inode, 0, 1);
+  const status = allocateBlocks(inode, 0, 1);
   if (status === 0) folioMarkDirty(task, inode.mapping, frame);
   return status;
 }
@@ -204,7 +216,7 @@ function* freeUnused(
     : Math.floor((pos + length) / PAGE_SIZE);
   if (first >= end) return;
   yield* truncateInodePages(task, inode.mapping, first * PAGE_SIZE, end * PAGE_SIZE);
-  ignoreResult(inode.sb.disk.free(inode.disk, first, end), "blocks that were never written hold nothing to clear");
+  inode.sb.disk.free(inode.disk, first, end);
 }
 
 /** Are blocks missing in the range? Context: atomic. Linux: gfs2_write_alloc_required() */
@@ -219,5 +231,5 @@ export function gfs2WriteAllocRequired(inode: Gfs2Inode, offset: number, length:
 
 /** Allocate what is missing behind one page. Context: atomic. Returns: 0 or -ENOSPC. Linux: gfs2_allocate_page_backing() */
 export function gfs2AllocatePageBacking(inode: Gfs2Inode, index: number): Status {
-  return inode.disk.map.addressOf(index) !== 0 ? 0 : allocate(inode, index, 1);
+  return inode.disk.map.addressOf(index) !== 0 ? 0 : allocateBlocks(inode, index, 1);
 }

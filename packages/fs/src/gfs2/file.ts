@@ -171,7 +171,8 @@ const gfs2FileOps: FileOperations<Faulting> = {
   release(task: UserTask, file: File): void {
     const inode = file.inode as Gfs2Inode;
     inode.openCount--;
-    if (inode.openCount === 0 && inode.disk.links === 0) inode.sb.evict(task, inode);
+    inode.disk.openCount--;
+    if (inode.disk.openCount === 0 && inode.disk.links === 0) inode.sb.evict(task, inode);
   },
 };
 
@@ -244,5 +245,6 @@ function* directThenBuffered(task: UserTask, iocb: Kiocb, from: IovIter, inode: 
 /** Open an inode. Context: atomic. Linux: gfs2_open() */
 export function gfs2Open(inode: Gfs2Inode, flags: number): File {
   inode.openCount++;
+  inode.disk.openCount++;
   return new File(inode.sb.world, gfs2FileOps, flags, inode);
 }

@@ -10,10 +10,8 @@ import {
   GLF_INVALIDATE_IN_PROGRESS,
   GLF_LOCK,
   GLF_PENDING_DEMOTE,
-  HIF_HOLDER,
-  HIF_MAY_DEMOTE,
-  HIF_WAIT,
 } from "./glock.ts";
+import { HIF_HOLDER, HIF_MAY_DEMOTE, HIF_WAIT } from "./holder-queue.ts";
 
 const STATES = ["UN", "EX", "DF", "SH"];
 const GLOCK_FLAGS: readonly [number, string][] = [
@@ -43,7 +41,7 @@ export function dumpGlock(glock: Glock): string[] {
     `d:${STATES[glock.demoteState]}`,
     `m:${Math.floor(glock.holdTime / 4000)}`,
   ];
-  return [line.join(" "), ...glock.queue.map(dumpHolder), ...dumpObject(glock.object)];
+  return [line.join(" "), ...Array.from(glock.queue, dumpHolder), ...dumpObject(glock.object)];
 }
 
 function dumpHolder(holder: Gfs2Holder): string {

@@ -9,16 +9,19 @@
 //     glock of an inode (parents first, then by number)
 //       page lock
 
-import { GLOCK_STATE_NAMES, Lock, type MaySleep, type Status, type Task, WaitChannel } from "@faultline/kernel";
+import {
+  GLOCK_STATE_NAMES,
+  Lock,
+  type MaySleep,
+  type Status,
+  type Task,
+  WaitChannel,
+  wakeUpAll,
+} from "@faultline/kernel";
 import type { UserTask } from "@faultline/mm";
+import { HIF_WAIT, HolderQueue } from "./holder-queue.ts";
 import { LM_ST_EXCLUSIVE, LM_ST_UNLOCKED } from "./lm.ts";
 import type { LockSpace } from "./lock-space.ts";
-
-// Holder flags.
-export const HIF_HOLDER: number = 1 << 0;
-export const HIF_WAIT: number = 1 << 1;
-/** 5.16 and 5.17: the holder may be taken away while its task faults pages in. */
-export const HIF_MAY_DEMOTE: number = 1 << 2;
 
 // Glock flags.
 /** A state change or promotion is under way. */
@@ -60,7 +63,7 @@ export class Gfs2Holder {
   readonly flags: number;
   /** The kernel function that asks, for reports. Linux: gh_ip */
   readonly ip: string;
-  /** Who asks; null before it is queued, and with GL_NOPID. */
+  /** Who asks; null before it is queued, and once it is granted with GL_NOPID. */
   owner: Task | null = null;
   /** HIF_*. */
   iflags = 0;
@@ -74,6 +77,12 @@ export class Gfs2Holder {
     this.state = state;
     this.flags = flags;
     this.ip = ip;
+  }
+
+  /** The request is answered: whoever waits for that goes on. Context: atomic. Linux: gfs2_holder_wake() */
+  wake(): void {
+    this.iflags &= ~HIF_WAIT;
+    if (this.answer !== null) wakeUpAll(this.answer);
   }
 }
 
@@ -94,11 +103,13 @@ export class HolderAnswer extends WaitChannel {
     return GLOCK_STATE_NAMES[this.holder.state];
   }
 
-  /** Those before it in the queue; when there are none, whoever has the lock on other nodes. */
+  /** Those before it in the queue; when there are none, whoever keeps the state of the lock from changing. */
   override holders(): readonly Task[] {
-    const { queue, space } = this.holder.glock;
-    const before = queue.slice(0, queue.indexOf(this.holder)).flatMap(({ owner }) => owner ?? []);
-    return before.length > 0 ? before : space.lm.blockers(this.holder.glock);
+    const { glock } = this.holder;
+    const before = glock.queue.before(this.holder).flatMap(({ owner }) => owner ?? []);
+    if (before.length > 0) return before;
+    const here = glock.workedOnBy();
+    return here.length > 0 ? here : glock.space.lm.blockers(glock);
   }
 }
 
@@ -117,8 +128,8 @@ export class Glock extends Lock {
   readonly ops: GlockOperations;
   /** What it protects: an inode, for inode glocks. */
   object: object | null = null;
-  /** Granted holders first, then those who wait. Linux: gl_holders */
-  readonly queue: Gfs2Holder[] = [];
+  /** Linux: gl_holders */
+  readonly queue: HolderQueue = new HolderQueue();
   /** What the cluster has granted to this node. */
   state: number = LM_ST_UNLOCKED;
   /** What a state change under way is to lead to. */
@@ -132,8 +143,11 @@ export class Glock extends Lock {
   lastChange = 0;
   /** The lock manager's answer that a worker has to look at; -1 = none. */
   reply = -1;
-  /** A worker is queued or runs, and whether it has to look once more. */
-  working: "no" | "yes" | "again" = "no";
+  /** The kernel thread that works on it, and whether it has to look once more. */
+  worker: Task | null = null;
+  workAgain = false;
+  /** When a worker is to look at it without being asked again; infinite = never. */
+  workDue: number = Number.POSITIVE_INFINITY;
   readonly stats: GlockStats = { queued: 0, immediate: 0, stateChanges: 0, demotes: 0 };
 
   constructor(space: LockSpace, number: number, ops: GlockOperations, label: string) {
@@ -141,6 +155,18 @@ export class Glock extends Lock {
     this.space = space;
     this.number = number;
     this.ops = ops;
+  }
+
+  /** Tasks that its worker waits for. */
+  workedOnBy(): readonly Task[] {
+    const channel = this.worker?.sleepingOn;
+    return this.worker !== null && channel instanceof WaitChannel ? channel.holders(this.worker) : [];
+  }
+
+  /** Tasks of this node that keep the lock from leaving it. */
+  heldBackBy(): readonly Task[] {
+    const owners = this.queue.holders().flatMap(({ owner }) => owner ?? []);
+    return owners.length > 0 ? owners : this.workedOnBy();
   }
 
   /** Nobody sleeps on the glock itself: each request has its own HolderAnswer. */

@@ -34,17 +34,13 @@ export const inodeGlops: GlockOperations = {
     const inode = glock.object as Gfs2Inode;
     if (metadata) {
       glock.flags |= GLF_INSTANTIATE_NEEDED;
-      inode.dropMetadata();
     }
-    unmapMappingPages(task, inode.mapping, 0, ALL_PAGES, false);
-    yield* truncateInodePages(task, inode.mapping, 0, Number.MAX_SAFE_INTEGER);
+    yield* dropCache(task, inode);
   },
 
   /** Linux: inode_go_instantiate(), gfs2_inode_refresh() */
   *instantiate(_task: UserTask, glock: Glock): MaySleep<Status> {
-    const inode = glock.object as Gfs2Inode;
-    inode.size = inode.disk.size;
-    return 0;
+    return (glock.object as Gfs2Inode).refresh();
   },
 
   /** Linux: inode_go_held() */
@@ -58,6 +54,20 @@ export const inodeGlops: GlockOperations = {
 };
 
 const ALL_PAGES = 2 ** 32;
+
+/**
+ * Drop what this node caches of the file's data, and its entries in page tables.
+ *
+ * Context: sleeps, also until nobody keeps references to the pages across a fault.
+ * Differs: Linux takes a page out while others hold references to it. To gfs2's maintainers these references pin
+ * the lock all the same: it is why the fix disables faults in the lockless read too.
+ */
+export function* dropCache(task: UserTask, inode: Gfs2Inode): MaySleep<void> {
+  const { mapping } = inode;
+  unmapMappingPages(task, mapping, 0, ALL_PAGES, false);
+  while (mapping.pins?.isReady() === false) yield mapping.pins;
+  yield* truncateInodePages(task, mapping, 0, Number.MAX_SAFE_INTEGER);
+}
 
 /** Sleep until no direct I/O is in flight. Linux: inode_dio_wait() */
 export function* inodeDioWait(inode: Gfs2Inode): MaySleep<void> {

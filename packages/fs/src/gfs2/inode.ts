@@ -1,11 +1,12 @@
 // struct gfs2_inode: a file on one node, between its glock, its page cache and its blocks on disk.
 
+import { ignoreResult, type Status } from "@faultline/kernel";
 import { STUFFED_MAX } from "../disk/block-map.ts";
-import type { DiskInode } from "../disk/disk.ts";
+import type { DiskInode } from "../disk/disk-inode.ts";
 import { FileMapping, Inode } from "../vfs/inode.ts";
 import { gfs2Aops } from "./aops.ts";
 import type { Gfs2Holder, Glock } from "./glock.ts";
-import { GLF_DIRTY } from "./glock.ts";
+import { GLF_DIRTY, GLF_INSTANTIATE_NEEDED } from "./glock.ts";
 import { inodeGlops } from "./glops.ts";
 import type { Gfs2Sbd } from "./sbd.ts";
 
@@ -23,35 +24,26 @@ export class Gfs2Inode extends Inode {
   swPaged = false;
   /** The holder between iomap_begin and iomap_end, where that is where the lock is taken: until 5.15. Linux: i_gh */
   iomapHolder: Gfs2Holder | null = null;
-  /** Where the stuffed data stand. */
-  #stuffedLoaded = false;
 
   constructor(sb: Gfs2Sbd, disk: DiskInode) {
     super(sb, disk.ino, disk.path.slice(sb.disk.root.length).replace(/^\/+/, ""));
     this.disk = disk;
-    this.size = disk.size;
     this.mapping = new FileMapping(sb.mem, gfs2Aops, this, disk.ino, this.label);
     this.glock = sb.lockSpace.get(inodeGlops, disk.ino, this.label);
     this.glock.object = this;
+    this.glock.flags |= GLF_INSTANTIATE_NEEDED;
+    ignoreResult(this.refresh(), "whoever locks it reads it again");
+  }
+
+  /** Take over what is on disk: size, time, stuffed data. Context: atomic. Returns: 0 or an error. Linux: gfs2_dinode_in() */
+  refresh(): Status {
+    this.size = this.disk.size;
+    this.mtime = this.disk.mtime;
+    return this.isInline ? this.sb.disk.readDinode(this.disk, this.stuffedData) : 0;
   }
 
   override get isInline(): boolean {
     return this.disk.map.stuffed;
-  }
-
-  /** The data of a stuffed file, read from disk when first asked for. */
-  loadStuffed(): Uint8Array {
-    if (!this.#stuffedLoaded) {
-      this.stuffedData.fill(0);
-      this.sb.disk.readNow(this.disk, this.stuffedData, Math.min(this.disk.size, STUFFED_MAX));
-      this.#stuffedLoaded = true;
-    }
-    return this.stuffedData;
-  }
-
-  /** Forget what was cached of the dinode: another node may have changed it. */
-  dropMetadata(): void {
-    this.#stuffedLoaded = false;
   }
 
   override markInlineDirty(): void {

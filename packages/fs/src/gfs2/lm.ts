@@ -34,8 +34,6 @@ export const GLR_TRYFAILED = 13;
 
 /** The lock manager gave up a request (a conversion deadlock): queue it anew. */
 export const LM_OUT_CANCELED = 0x100;
-/** A try request could not be granted. */
-export const LM_OUT_TRY_AGAIN = 0x200;
 /** The lock manager failed. */
 export const LM_OUT_ERROR = 0x400;
 /** The part of a reply that is a lock state. */

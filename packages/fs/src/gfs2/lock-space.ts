@@ -7,6 +7,8 @@ import { Glock, type GlockOperations } from "./glock.ts";
 /** Where cluster locks come from. Linux: struct lm_lockops */
 export interface LockManager {
   readonly name: string;
+  /** Are there other nodes, which change files behind the back of this one? */
+  readonly clustered: boolean;
   /**
    * Ask for another state of a glock.
    *
@@ -16,13 +18,17 @@ export interface LockManager {
   lock(glock: Glock, state: number, flags: number, complete: (reply: number) => void): number;
   /** Tasks of other nodes that stand in the way of a request. For reports. */
   blockers(glock: Glock): readonly Task[];
+  /** The node does no more I/O: let `recover` replay its journal, then give its locks to others. Context: atomic. */
+  leave(recover: () => void): void;
 }
 
 /** One node, nobody to ask. Linux: lock_nolock */
 export const LOCK_NOLOCK: LockManager = {
   name: "lock_nolock",
+  clustered: false,
   lock: (_glock, state) => state,
   blockers: () => [],
+  leave: (recover) => recover(),
 };
 
 /** How the queue behaves, by version. */
@@ -31,26 +37,39 @@ export interface GlockRevision {
   readonly recursionBugLine: number;
 }
 
-export class LockSpace {
+/** What a mount gives its locks. */
+export interface LockSpaceOptions {
   readonly world: World;
+  /** The name of the node. */
+  readonly node: string;
   readonly lm: LockManager;
   readonly revision: GlockRevision;
   /** Gives a kernel thread a body to run: how glock workers are started. */
-  readonly startWorker: (comm: string, body: (task: UserTask) => MaySleep<void>) => void;
+  startWorker(comm: string, body: (task: UserTask) => MaySleep<void>): Task;
+  /** Write-back failed: see Gfs2Sbd.withdraw. */
+  withdraw(status: Status): void;
+}
+
+export class LockSpace {
+  readonly world: World;
+  readonly node: string;
+  readonly lm: LockManager;
+  readonly revision: GlockRevision;
+  readonly startWorker: LockSpaceOptions["startWorker"];
   /** The node has withdrawn from the cluster: requests fail with -EIO. */
   withdrawn = false;
+  /** The node is gone: nothing happens here any more. */
+  dead = false;
+  readonly #withdraw: (status: Status) => void;
   readonly #glocks = new Map<string, Glock>();
 
-  constructor(
-    world: World,
-    lm: LockManager,
-    revision: GlockRevision,
-    startWorker: (comm: string, body: (task: UserTask) => MaySleep<void>) => void,
-  ) {
+  constructor({ world, node, lm, revision, startWorker, withdraw }: LockSpaceOptions) {
     this.world = world;
+    this.node = node;
     this.lm = lm;
     this.revision = revision;
     this.startWorker = startWorker;
+    this.#withdraw = withdraw;
   }
 
   /** The glock of a type and number, made when it is first asked for. Linux: gfs2_glock_get() */
@@ -65,8 +84,10 @@ export class LockSpace {
   }
 
   /** Give up: write-back failed, and the node may no longer claim to have what it caches. Linux: gfs2_withdraw() */
-  withdraw(_status: Status): void {
+  withdraw(status: Status): void {
+    if (this.withdrawn) return;
     this.withdrawn = true;
+    this.#withdraw(status);
   }
 
   /** By the order in which they were made. */

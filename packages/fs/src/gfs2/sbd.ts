@@ -1,25 +1,31 @@
 // struct gfs2_sbd: one gfs2 mounted on one node.
 
-import type { MaySleep, Status, World } from "@faultline/kernel";
+import type { MaySleep, Status, Task, World } from "@faultline/kernel";
 import type { PhysMem, UserTask } from "@faultline/mm";
 import { dropAllPages } from "../cache/page-cache.ts";
 import { DirtyPages } from "../cache/page-writeback.ts";
 import type { ReadaheadRevision } from "../cache/readahead.ts";
-import type { Disk, DiskInode, DiskSegment } from "../disk/disk.ts";
+import type { DiskSegment } from "../disk/bio.ts";
+import type { Disk } from "../disk/disk.ts";
+import type { DiskInode } from "../disk/disk-inode.ts";
 import type { IomapRevision } from "../iomap/revision.ts";
+import { mountLog } from "../log.ts";
 import type { Inode } from "../vfs/inode.ts";
 import { MAX_FILE_SIZE, type SuperBlock } from "../vfs/super.ts";
+import { dropCache, inodeDioWait } from "./glops.ts";
 import { Gfs2Inode } from "./inode.ts";
 import { type LockManager, LockSpace } from "./lock-space.ts";
 import type { Gfs2Revision } from "./revision.ts";
 
 export interface MountOptions {
+  /** The name of the node. */
+  readonly node: string;
   readonly mem: PhysMem;
   readonly dirtyLimit?: number | undefined;
   readonly disk: Disk;
   readonly revision: Gfs2Revision;
   readonly lm: LockManager;
-  readonly startWorker: (comm: string, body: (task: UserTask) => MaySleep<void>) => void;
+  startWorker(comm: string, body: (task: UserTask) => MaySleep<void>): Task;
 }
 
 export class Gfs2Sbd implements SuperBlock {
@@ -35,12 +41,19 @@ export class Gfs2Sbd implements SuperBlock {
   readonly readBatch: number;
   readonly #inodes = new Map<DiskInode, Gfs2Inode>();
 
-  constructor({ mem, dirtyLimit, disk, revision, lm, startWorker }: MountOptions) {
+  constructor({ node, mem, dirtyLimit, disk, revision, lm, startWorker }: MountOptions) {
     this.world = mem.world;
     this.mem = mem;
     this.disk = disk;
     this.revision = revision;
-    this.lockSpace = new LockSpace(mem.world, lm, revision.glock, startWorker);
+    this.lockSpace = new LockSpace({
+      world: mem.world,
+      node,
+      lm,
+      revision: revision.glock,
+      startWorker,
+      withdraw: (status) => this.#withdraw(status),
+    });
     this.dirty = new DirtyPages(dirtyLimit ?? Math.floor(mem.frames / 5));
     this.readahead = revision.readahead;
     this.iomap = revision.iomap;
@@ -69,6 +82,51 @@ export class Gfs2Sbd implements SuperBlock {
     this.#inodes.delete(inode.disk);
     dropAllPages(task, inode.mapping);
     this.disk.evict(inode.disk);
+  }
+
+  /**
+   * Write-back failed while another node waited: this one may neither keep the lock nor give it away. It drops
+   * what it caches, stops writing, and leaves; others get its locks when its journal is recovered.
+   */
+  #withdraw(status: Status): void {
+    const { node, lm, startWorker } = this.lockSpace;
+    if (mountLog.enabled) mountLog("%s withdraws: error %d", node, status);
+    const { disk, mem } = this;
+    const inodes = [...this.#inodes.values()];
+    const recover = (): void => this.recoverJournal();
+    startWorker("gfs2_withdraw", function* (task): MaySleep<void> {
+      disk.fence(mem);
+      for (const inode of inodes) {
+        yield* inodeDioWait(inode);
+        yield* dropCache(task, inode);
+      }
+      lm.leave(recover);
+    });
+  }
+
+  /** The node stops where it is, with all that is not on disk. Context: atomic. */
+  crash(): void {
+    const { node, lm } = this.lockSpace;
+    if (mountLog.enabled) mountLog("%s crashes", node);
+    this.lockSpace.dead = true;
+    this.disk.fence(this.mem);
+    lm.leave(() => this.recoverJournal());
+  }
+
+  /**
+   * On behalf of a node that is gone: its files are as they were when it last wrote them out, and files without
+   * a name that only it had open are free.
+   *
+   * Context: atomic. Linux: gfs2_recover_func()
+   */
+  recoverJournal(): void {
+    if (mountLog.enabled) mountLog("%s: journal recovered", this.lockSpace.node);
+    for (const inode of this.#inodes.values()) {
+      if (inode.metadataDirty) this.disk.rollback(inode.disk);
+      if (!this.lockSpace.dead) continue;
+      inode.disk.openCount -= inode.openCount;
+      if (inode.openCount > 0 && inode.disk.openCount === 0 && inode.disk.links === 0) this.disk.evict(inode.disk);
+    }
   }
 
   submitRead(inode: Inode, position: number, segments: readonly DiskSegment[], endIo: (status: Status) => void): void {

@@ -1,6 +1,6 @@
 // Getting inodes to disk (fs/gfs2/super.c, log.c): size and stuffed data, as far as they differ.
 
-import type { Status } from "@faultline/kernel";
+import { EIO, err, type Status } from "@faultline/kernel";
 import type { Gfs2Inode } from "./inode.ts";
 
 /**
@@ -10,13 +10,10 @@ import type { Gfs2Inode } from "./inode.ts";
  * Linux: gfs2_write_inode(), gfs2_log_flush()
  */
 export function writeDinode(inode: Gfs2Inode): Status {
-  const { disk } = inode.sb;
+  const { disk, lockSpace } = inode.sb;
   if (!inode.metadataDirty) return 0;
-  if (inode.isInline) {
-    const status = disk.writeNow(inode.disk, inode.loadStuffed(), inode.size);
-    if (status !== 0) return status;
-  }
-  const status = disk.setSize(inode.disk, inode.size);
+  if (lockSpace.withdrawn) return err(EIO);
+  const status = disk.commit(inode.disk, inode.size, inode.mtime, inode.isInline ? inode.stuffedData : null);
   if (status === 0) inode.metadataDirty = false;
   return status;
 }

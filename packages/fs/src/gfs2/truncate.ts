@@ -17,7 +17,7 @@ import { type UserTask, unmapMappingPages } from "@faultline/mm";
 import { truncateInodePages, truncatePagecache } from "../cache/page-cache.ts";
 import { STUFFED_MAX } from "../disk/block-map.ts";
 import { iomapZeroRange } from "../iomap/zero-range.ts";
-import { gfs2IomapOps, gfs2UnstuffDinode, gfs2WriteAllocRequired } from "./bmap.ts";
+import { allocateBlocks, gfs2IomapOps, gfs2UnstuffDinode, gfs2WriteAllocRequired } from "./bmap.ts";
 import { fileUpdateTime } from "./file.ts";
 import { Gfs2Holder } from "./glock.ts";
 import { gfs2GlockDq, gfs2GlockNq } from "./glock-queue.ts";
@@ -69,7 +69,7 @@ function* doGrow(task: UserTask, inode: Gfs2Inode, size: number): MaySleep<Statu
 /** Linux: do_shrink(), trunc_start() */
 function* doShrink(task: UserTask, inode: Gfs2Inode, size: number): MaySleep<Status> {
   if (inode.isInline) {
-    inode.loadStuffed().fill(0, size);
+    inode.stuffedData.fill(0, size);
   } else if (offsetInPage(size) !== 0) {
     const rest = PAGE_SIZE - offsetInPage(size);
     const status = yield* gfs2BlockZeroRange(task, inode, size, rest);
@@ -79,12 +79,12 @@ function* doShrink(task: UserTask, inode: Gfs2Inode, size: number): MaySleep<Sta
   inode.markDirty();
   yield* truncatePagecache(task, inode.mapping, size);
   const { disk } = inode.sb;
-  const freed = inode.isInline ? 0 : disk.free(inode.disk, Math.ceil(size / PAGE_SIZE), Number.POSITIVE_INFINITY);
+  if (!inode.isInline) disk.free(inode.disk, Math.ceil(size / PAGE_SIZE), Number.POSITIVE_INFINITY);
   if (size === 0) {
-    inode.loadStuffed().fill(0);
+    inode.stuffedData.fill(0);
     inode.disk.map.height = 0;
   }
-  return freed;
+  return 0;
 }
 
 /**
@@ -128,9 +128,8 @@ function* allocateRange(
       const status = yield* gfs2UnstuffDinode(task, inode);
       if (status !== 0) return status;
     }
-    const status = inode.sb.disk.allocate(inode.disk, start / PAGE_SIZE, Math.ceil((end - start) / PAGE_SIZE));
+    const status = allocateBlocks(inode, start / PAGE_SIZE, Math.ceil((end - start) / PAGE_SIZE));
     if (status !== 0) return status;
-    inode.markDirty();
   }
   if ((mode & FALLOC_FL_KEEP_SIZE) === 0 && end > inode.size) inode.size = end;
   yield* fileUpdateTime(task, inode, true);
@@ -145,7 +144,7 @@ function* punchHole(task: UserTask, inode: Gfs2Inode, offset: number, length: nu
     const status = yield* zeroEdges(task, inode, offset, length);
     if (isErr(status)) return status;
   } else if (offset < inode.size) {
-    inode.loadStuffed().fill(0, offset, Math.min(end, inode.size));
+    inode.stuffedData.fill(0, offset, Math.min(end, inode.size));
   }
   const first = Math.ceil(offset / PAGE_SIZE);
   const last = Math.floor(end / PAGE_SIZE);
@@ -155,7 +154,8 @@ function* punchHole(task: UserTask, inode: Gfs2Inode, offset: number, length: nu
   yield* truncateInodePages(task, inode.mapping, offset, end);
   yield* fileUpdateTime(task, inode, true);
   inode.markDirty();
-  return !inode.isInline && last > first ? inode.sb.disk.free(inode.disk, first, last) : 0;
+  if (!inode.isInline && last > first) inode.sb.disk.free(inode.disk, first, last);
+  return 0;
 }
 
 /** Zero the parts of blocks at either side of the hole. */

@@ -6,7 +6,7 @@
 import { Completion, type MaySleep, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
 import { describePage, PG_UPTODATE, pageAddress, putPage, type UserTask, unlockPage } from "@faultline/mm";
 import type { ReadaheadControl } from "../cache/readahead.ts";
-import { segmentsOf } from "../disk/disk.ts";
+import { segmentsOf } from "../disk/bio.ts";
 import type { FileMapping } from "../vfs/inode.ts";
 import { IOMAP_F_NEW, IOMAP_INLINE, IOMAP_MAPPED, IOMAP_READ, IomapIter, type IomapOps, iomapIter } from "./iomap.ts";
 

@@ -34,7 +34,7 @@ import {
 } from "@faultline/uio";
 import { invalidateInodePages2 } from "../cache/page-cache.ts";
 import { filemapWriteAndWait } from "../cache/page-writeback.ts";
-import type { DiskSegment } from "../disk/disk.ts";
+import type { DiskSegment } from "../disk/bio.ts";
 import { dioBegin, dioEnd, type Inode } from "../vfs/inode.ts";
 import { IOCB_NOWAIT, type Kiocb } from "../vfs/kiocb.ts";
 import {

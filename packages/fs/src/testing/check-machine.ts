@@ -2,7 +2,7 @@
 // the middle of anything, all must be free, and everything that is kept twice must agree.
 
 import { checkMm, PG_DIRTY, PG_LOCKED, PG_UPTODATE, PG_WRITEBACK } from "@faultline/mm";
-import { HIF_HOLDER } from "../gfs2/glock.ts";
+import { HIF_HOLDER } from "../gfs2/holder-queue.ts";
 import type { Gfs2Inode } from "../gfs2/inode.ts";
 import type { Machine } from "../machine.ts";
 import type { FsTask } from "../sys/fs-task.ts";

@@ -95,7 +95,7 @@ const BUFFER_STRIDE = 0x1000_0000;
 const SCRATCH_PAGES = 64;
 const MAKER_PAGES = 16;
 /** Choices that a test may settle: as often as it likes. */
-const INJECTABLE = { "disk-error": Infinity, "disk-short": Infinity, "alloc-fail": Infinity };
+const INJECTABLE = { "disk-error": Infinity, "short-transfer": Infinity, "alloc-fail": Infinity };
 
 class InjectingChooser extends FifoChooser {
   readonly #injections: Map<string, number>;

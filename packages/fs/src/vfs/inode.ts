@@ -2,6 +2,7 @@
 
 import { type MaySleep, type Pfn, RwSemaphore, type Status, WaitChannel, wakeUpAll } from "@faultline/kernel";
 import { AddressSpace, type AddressSpaceOperations, type UserTask } from "@faultline/mm";
+import type { PagePins } from "../cache/page-pins.ts";
 import type { ReadaheadControl } from "../cache/readahead.ts";
 import type { SuperBlock } from "./super.ts";
 
@@ -42,6 +43,8 @@ export class FileMapping extends AddressSpace {
   nrWriteback = 0;
   /** The first write-back error that nobody has been told of; 0 = none. Linux: wb_err */
   wbErr: Status = 0;
+  /** Who keeps references to pages across a fault; made for the first of them. */
+  pins: PagePins | null = null;
 }
 
 export abstract class Inode {

@@ -4,7 +4,7 @@ import type { Status, World } from "@faultline/kernel";
 import type { PhysMem } from "@faultline/mm";
 import type { DirtyPages } from "../cache/page-writeback.ts";
 import type { ReadaheadRevision } from "../cache/readahead.ts";
-import type { DiskSegment } from "../disk/disk.ts";
+import type { DiskSegment } from "../disk/bio.ts";
 import type { IomapRevision } from "../iomap/revision.ts";
 import type { Inode } from "./inode.ts";
 

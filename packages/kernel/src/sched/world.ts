@@ -133,6 +133,22 @@ export class World {
     this.makeRunnable(task);
   }
 
+  /**
+   * The computer that a task runs on stops: it never goes on, runs no clean-up, and keeps what it held.
+   *
+   * Context: atomic; also between runs.
+   */
+  abandon(task: Task): void {
+    if (task.alive) this.#end(task);
+  }
+
+  #end(task: Task): void {
+    task.body = null;
+    // Those that come and go quickly are at the end.
+    this.#live.splice(this.#live.lastIndexOf(task), 1);
+    if (!task.daemon) this.#regular--;
+  }
+
   /** Put a task in the run queue; whether it can go on is asked when its turn comes. Context: atomic. */
   makeRunnable(task: Task): void {
     if (!this.preemptible) this.#queue.push(task);
@@ -293,11 +309,10 @@ export class World {
     this.accesses?.beginStep(task);
     task.sleepingOn = null;
     const step = (task.body as TaskBody).next();
+    if (!task.alive) return;
     if (step.done === true) {
-      task.body = null;
       task.result = step.value;
-      this.#live.splice(this.#live.indexOf(task), 1);
-      if (!task.daemon) this.#regular--;
+      this.#end(task);
       this.trace?.emit(task, "sched_process_exit");
       return;
     }
@@ -315,6 +330,7 @@ export class World {
         this.#queue = this.#queue.slice(this.#queueHead);
         this.#queueHead = 0;
       }
+      if (!task.alive) continue;
       if (task.sleepingOn === null || task.sleepingOn.isReady(task)) {
         task.ticket = 0;
         return task;

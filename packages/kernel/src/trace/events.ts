@@ -87,6 +87,11 @@ export const TRACE_EVENTS = {
   gfs2_update_time: ["ino"],
   gfs2_update_time_ret: ["ret"],
 
+  // fs: locks between nodes
+  dlm_lock_start: ["lock", "node", "dlmMode"],
+  dlm_ast: ["lock", "node", "dlmMode", "ret"],
+  dlm_bast: ["lock", "node", "dlmMode"],
+
   // fs: pipes and disk
   pipe_read: [],
   pipe_read_ret: ["ret"],

@@ -54,6 +54,9 @@ const DIO_FLAG_NAMES: Bits = [
 /** LM_ST_*: UNLOCKED, EXCLUSIVE, DEFERRED, SHARED, under the DLM names that tracepoints print. */
 export const GLOCK_STATE_NAMES: readonly string[] = ["NL", "EX", "CW", "PR"];
 
+/** DLM_LOCK_*. */
+const DLM_MODE_NAMES: readonly string[] = ["NL", "CR", "CW", "PR", "PW", "EX"];
+
 /** "MAJOR|RETRY" for 0x404; "0" for no bit. */
 export function bitNames(value: number, names: Bits): string {
   const set = names.filter(([bit]) => (value & bit) !== 0).map(([, name]) => name);
@@ -74,6 +77,7 @@ const PRINTERS: Partial<Record<TraceField, (value: number) => string>> = {
   dioFlags: (value) => bitNames(value, DIO_FLAG_NAMES),
   glockState: (value) => GLOCK_STATE_NAMES[value] ?? String(value),
   target: (value) => GLOCK_STATE_NAMES[value] ?? String(value),
+  dlmMode: (value) => DLM_MODE_NAMES[value] ?? String(value),
   queue: (value) => (value === 1 ? "queue" : "dequeue"),
 };
 
