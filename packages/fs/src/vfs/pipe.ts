@@ -259,7 +259,7 @@ export function pipeOf(file: File): Pipe | null {
  * Differs: nobody is privileged.
  */
 export function pipeSetSize(pipe: Pipe, size: number): number {
-  if (!Number.isSafeInteger(size) || size < 0 || size > ABSURD_SIZE) return err(EINVAL);
+  if (size < 0 || size > ABSURD_SIZE) return err(EINVAL);
   const slots = 2 ** Math.ceil(Math.log2(Math.max(pagesFor(size), 1)));
   if (slots > pipe.maxSlots && slots * PAGE_SIZE > PIPE_MAX_SIZE) return err(EPERM);
   if (slots < pipe.slots.length) return err(EBUSY);
