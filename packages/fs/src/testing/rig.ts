@@ -3,6 +3,7 @@
 
 import {
   type Chooser,
+  Completion,
   errnoName,
   FifoChooser,
   type MayFault,
@@ -296,8 +297,20 @@ export class Rig {
     return verdictReport(this.machine.run().verdict);
   }
 
+  /** Let what was started come to its end: read-ahead, write-back. */
+  settle(): void {
+    const { world } = this.machine;
+    const done = new Completion("settle");
+    world.after(1_000_000, () => done.complete());
+    const wait = function* (): MayFault<void> {
+      while (!done.isReady()) yield done;
+    };
+    this.run(wait());
+  }
+
   /** Fail if anything outlived the calls that were made, or is inconsistent. */
   check(): void {
+    this.settle();
     const registers = this.#registers / PAGE_SIZE;
     const held = new Map(Array.from({ length: SCRATCH_PAGES }, (_, i) => [registers + i, 1]));
     expect(checkMachine(this.machine, this.#tasks, held)).toEqual([]);
