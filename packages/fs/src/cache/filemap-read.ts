@@ -53,7 +53,7 @@ const LOOK_AGAIN = 1;
  *          -EAGAIN: the flags forbid what is needed; -EIO).
  * Linux:   filemap_read() since 5.12
  */
-export function* filemapRead<Y>(
+function* filemapRead<Y>(
   task: UserTask,
   iocb: Kiocb,
   to: IovIter,
@@ -240,7 +240,7 @@ function* filemapCreatePage(task: UserTask, mapping: FileMapping, index: number,
  *
  * Linux: generic_file_buffered_read()
  */
-export function* genericFileBufferedRead<Y>(
+function* genericFileBufferedRead<Y>(
   task: UserTask,
   iocb: Kiocb,
   to: IovIter,

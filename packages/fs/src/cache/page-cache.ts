@@ -100,7 +100,7 @@ export function* grabPage(task: UserTask, mapping: FileMapping, index: number): 
 }
 
 /** Take a locked page out of the cache. Context: atomic. Linux: filemap_remove_folio() */
-export function deletePage(task: UserTask, mapping: FileMapping, frame: Pfn): void {
+function deletePage(task: UserTask, mapping: FileMapping, frame: Pfn): void {
   const { mem } = mapping;
   const index = mem.index[frame];
   bugOn((mem.flags[frame] & PG_LOCKED) === 0, "a page leaves the cache without its lock");

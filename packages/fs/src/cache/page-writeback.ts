@@ -180,7 +180,7 @@ export function endRunWriteback(mapping: FileMapping, frames: readonly Pfn[]): (
 }
 
 /** Sleep until no page of the range is under write-back. Linux: filemap_fdatawait_range() */
-export function* filemapFdatawait(mapping: FileMapping, first: number, last: number): MaySleep<void> {
+function* filemapFdatawait(mapping: FileMapping, first: number, last: number): MaySleep<void> {
   const { mem } = mapping;
   for (
     let index = mapping.pages.next(first, last + 1);
@@ -197,7 +197,7 @@ export function* filemapFdatawait(mapping: FileMapping, first: number, last: num
 }
 
 /** Tell of a write-back error once. Context: atomic. Linux: file_check_and_advance_wb_err() */
-export function checkWritebackError(mapping: FileMapping): Status {
+function checkWritebackError(mapping: FileMapping): Status {
   const status = mapping.wbErr;
   mapping.wbErr = 0;
   return status;

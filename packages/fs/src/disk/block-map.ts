@@ -9,8 +9,8 @@ import { RadixTree } from "@faultline/mm";
 /** Data that fits into the dinode. */
 export const STUFFED_MAX = 3864;
 /** Pointers in the dinode, and in an indirect block. */
-export const DINODE_POINTERS = 483;
-export const INDIRECT_POINTERS = 509;
+const DINODE_POINTERS = 483;
+const INDIRECT_POINTERS = 509;
 /** Blocks that a tree of each height reaches. */
 const HEIGHT_BLOCKS: readonly number[] = [
   0,

@@ -115,7 +115,7 @@ function* mapForIomap(
  *
  * Context: atomic. Linux: __gfs2_iomap_get()
  */
-export function gfs2IomapGet(inode: Gfs2Inode, pos: number, length: number, flags: number, iomap: Iomap): void {
+function gfs2IomapGet(inode: Gfs2Inode, pos: number, length: number, flags: number, iomap: Iomap): void {
   const { map } = inode.disk;
   iomap.flags = 0;
   iomap.addr = 0;

@@ -50,7 +50,7 @@ import {
 import { checkMachine } from "./check-machine.ts";
 import { HookedTracer } from "./hooked-tracer.ts";
 
-export const RW: number = PROT_READ | PROT_WRITE;
+const RW: number = PROT_READ | PROT_WRITE;
 
 export interface RigOptions {
   readonly chooser?: Chooser;

@@ -47,7 +47,7 @@ export function testRows(rows: readonly Row[]): void {
   }
 }
 
-export function line({ ret, io, rounds }: Outcome): string {
+function line({ ret, io, rounds }: Outcome): string {
   const pages = typeof ret === "number" && ret > 0 && ret % PAGE_SIZE === 0;
   return `${pages ? `${ret / PAGE_SIZE}p` : ret} io=${io} rounds=${rounds}`;
 }
