@@ -1,6 +1,6 @@
 // One recording replayed and compared, in a worker thread or in the main one.
 
-import { REVISIONS } from "@faultline/fs";
+import { type Machine, REVISIONS } from "@faultline/fs";
 import {
   compareRecordings,
   type Difference,
@@ -55,6 +55,9 @@ export default function replay(task: ReplayTask): Replayed {
   }
 }
 
+/** The last machine: one run needs its memory, the next can use it again. */
+let scrapped: Machine | null = null;
+
 interface Attempt {
   readonly schedule: string;
   readonly differences: readonly Difference[];
@@ -63,7 +66,8 @@ interface Attempt {
 /** First come, first served; where threads ran in another order on the recorded machine, that order. */
 function closest({ pair: { scenario, recording }, kernel, tiers, unseen }: ReplayTask): Attempt {
   const options = { kernel: REVISIONS[kernel], traced: tiers.some((tier) => tier !== "results") };
-  const run = runScenario(scenario, options);
+  const run = runScenario(scenario, { ...options, scrapped });
+  scrapped = run.machine;
   const all = compareRecordings(scenario, recording, run.recording, { tiers, unseen });
   const plain = { schedule: run.machine.world.scheduleString, differences: firstOfTiers(all, tiers) };
   if (plain.differences.length === 0 || scenario.threads.length === 0) return plain;

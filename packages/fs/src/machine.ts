@@ -17,7 +17,7 @@ import {
   World,
   type WorldOptions,
 } from "@faultline/kernel";
-import { MmStruct, PhysMem, UserTask } from "@faultline/mm";
+import { type HostMemory, MmStruct, PhysMem, UserTask } from "@faultline/mm";
 import { Volume } from "memfs";
 import { Disk, type DiskOptions } from "./disk/disk.ts";
 import { resolveInside, type VolumeFs, volumeErrno } from "./disk/volume.ts";
@@ -38,7 +38,7 @@ export interface MachineOptions extends WorldOptions {
   /** Bytes of memory of each node; 64 MiB by default. */
   readonly memory?: number;
   /** Memory of the host for the first node's, of just that size; the machine that had it before is over. */
-  readonly hostMemory?: Uint8Array;
+  readonly hostMemory?: HostMemory;
   /** Dirty pages at which writers have to wait; 20 % of memory by default. */
   readonly dirtyLimit?: number;
   /** What is on disk: anything with node:fs's synchronous calls. An empty memfs volume by default. */
@@ -76,7 +76,7 @@ export class Machine {
   }
 
   #boot(name: string, options: MachineOptions): Node {
-    const mem = new PhysMem(this.world, options.memory ?? 64 * 1024 * 1024, options.hostMemory ?? null);
+    const mem = new PhysMem(this.world, options.memory ?? 64 * 1024 * 1024, options.hostMemory);
     const kernelMm = new MmStruct(mem, this.kernel.mm);
     const { dlm } = this;
     const sbd = new Gfs2Sbd({

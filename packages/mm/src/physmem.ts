@@ -5,6 +5,7 @@
 
 import { bugOn, checkInteger, PAGE_SIZE, type Pfn, partOf, type World } from "@faultline/kernel";
 import type { AddressSpace } from "./address-space.ts";
+import { HostMemory } from "./host-memory.ts";
 import type { LruList } from "./lru.ts";
 import { PG_LOCKED, PG_LRU, PG_RESERVED, PG_UPTODATE, PG_WAITERS, PG_WRITEBACK } from "./page-flags.ts";
 import type { PageBit } from "./page-lock.ts";
@@ -67,26 +68,25 @@ export class PhysMem {
 
   /**
    * `size`: bytes of memory, whole pages. Memory that is never used costs the host nothing.
-   * `host`: memory of the host to use, of that size, for whoever starts thousands of worlds one after the other.
+   * `host`: memory of that size that others had before, whom nobody looks at any more.
    */
-  constructor(world: World, size: number, host: Uint8Array | null = null) {
+  constructor(world: World, size: number, host: HostMemory = new HostMemory(size)) {
     checkInteger(size, "memory size", 4 * PAGE_SIZE, MAX_FRAMES * PAGE_SIZE);
-    if (size % PAGE_SIZE !== 0) throw new RangeError(`memory size must be a multiple of ${PAGE_SIZE}, not ${size}`);
-    if (host !== null && host.length !== size)
-      throw new RangeError(`host memory must be ${size} bytes, not ${host.length}`);
+    if (host.size !== size) throw new RangeError(`host memory must have ${size} bytes, not ${host.size}`);
+    host.handOver(this);
     this.world = world;
     this.evicts = world.mayChoose("evict");
     this.#id = world.newId();
     this.frames = size / PAGE_SIZE;
-    this.u8 = host?.fill(0) ?? new Uint8Array(size);
-    this.refcount = new Int32Array(this.frames);
-    this.mapcount = new Int32Array(this.frames);
-    this.flags = new Uint16Array(this.frames);
-    this.index = new Float64Array(this.frames);
-    this.mappingSlot = new Int32Array(this.frames);
-    this.lockOwner = new Uint16Array(this.frames);
-    this.lruNext = new Int32Array(this.frames);
-    this.lruPrev = new Int32Array(this.frames);
+    this.u8 = host.u8;
+    this.refcount = host.refcount;
+    this.mapcount = host.mapcount;
+    this.flags = host.flags;
+    this.index = host.index;
+    this.mappingSlot = host.mappingSlot;
+    this.lockOwner = host.lockOwner;
+    this.lruNext = host.lruNext;
+    this.lruPrev = host.lruPrev;
     this.#names = world.preemptible ? new Float64Array(this.frames) : null;
     this.zeroPfn = 1 as Pfn;
     for (const reserved of [0, 1]) {

@@ -8,7 +8,13 @@ export function patternByte(seed: number, offset: number): number {
 
 /** Write the pattern from `offset` on into bytes. */
 export function fillPattern(target: Uint8Array, seed: number, offset: number): void {
-  for (let i = 0; i < target.length; i++) target[i] = patternByte(seed, offset + i);
+  // Within 256 bytes only the low byte of the offset changes, and each step adds 7.
+  for (let done = 0; done < target.length; ) {
+    const first = patternByte(seed, offset + done);
+    const end = Math.min(target.length, done + 256 - ((offset + done) % 256));
+    for (let i = done; i < end; i++) target[i] = first + (i - done) * 7;
+    done = end;
+  }
 }
 
 /** FNV-1a, 32 bit, over bytes that come in pieces. */

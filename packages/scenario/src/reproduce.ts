@@ -47,19 +47,24 @@ export function reproduce(scenario: Scenario, recording: Recording, options: Rep
   let best: Reproduction | null = null;
   let runs = 0;
   let failure: string | null = null;
+  let scrapped: ScenarioRun["machine"] | null = null;
   for (const tier of ["memory", "protocol"] as const) {
     const expectation = new Expectation(scenario, recording, tier, unseen);
     const plan = new Plan();
     for (let tries = 0; tries < maxRuns; tries++) {
       plan.restart();
       const follower = new Follower(expectation, plan);
-      const run = runObserved(scenario, { kernel, chooser: follower, traced: true }, follower);
+      const run = runObserved(scenario, { kernel, chooser: follower, traced: true, scrapped }, follower);
+      scrapped = run.machine;
       runs++;
       if (follower.failure === null) {
         const differences = compareRecordings(scenario, recording, run.recording, { unseen });
         const schedule = formatSchedule(run.machine.world.schedule);
         const found = { schedule, run, differences, runs, failure };
-        if (best === null || rank(found.differences) < rank(best.differences)) best = found;
+        if (best === null || rank(found.differences) < rank(best.differences)) {
+          best = found;
+          scrapped = null;
+        }
         if (differences.length === 0) return best;
       }
       failure = follower.failure;

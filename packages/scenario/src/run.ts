@@ -25,6 +25,8 @@ export interface RunOptions {
   /** Keep the trace; without it, `recording.trace` is empty. */
   readonly traced?: boolean;
   readonly maxSteps?: number;
+  /** The machine of an earlier run that nobody looks at any more: its memory is used again. */
+  readonly scrapped?: Machine | null;
 }
 
 export interface ScenarioRun {
