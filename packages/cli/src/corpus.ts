@@ -29,14 +29,14 @@ interface Entry {
   recordedAt: string | null;
 }
 
-/** The .jsonl files that an argument means. */
+/** The .jsonl and .jsonl.gz files that an argument means. */
 export function jsonlFiles(path: string, what: string): string[] {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined)
     throw new UsageError(`${path} does not exist; give a .jsonl file of ${what} or a folder of them`);
   if (!stat.isDirectory()) return [path];
   const files = readdirSync(path)
-    .filter((name) => name.endsWith(".jsonl"))
+    .filter((name) => /\.jsonl(\.gz)?$/.test(name))
     .sort()
     .map((name) => join(path, name));
   if (files.length > 0) return files;

@@ -1,7 +1,9 @@
-// The lines of a file, one after the other, however large the file is.
+// The lines of a file, one after the other, however large the file is; .gz files are unpacked on the way.
 
 import { createReadStream } from "node:fs";
-import { createInterface } from "node:readline";
+import { pipeline } from "node:stream";
+import { createGunzip } from "node:zlib";
+import { UsageError } from "./usage.ts";
 
 export interface Line {
   readonly text: string;
@@ -9,11 +11,34 @@ export interface Line {
   readonly where: string;
 }
 
-/** Lines that hold something. */
+/** Characters that a line may have: longer ones do not fit into a string once they are joined. */
+const LONGEST = 256 * 1024 * 1024;
+
+/** Lines that hold something. Throws UsageError when the file cannot be read. */
 export async function* linesOf(path: string): AsyncGenerator<Line, void, void> {
   let number = 0;
-  for await (const text of createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })) {
-    number++;
-    if (text.trim() !== "") yield { text, where: `${path}:${number}` };
+  let rest = "";
+  try {
+    for await (const chunk of charactersOf(path)) {
+      const lines = (rest + chunk).split("\n");
+      rest = lines.pop() as string;
+      for (const text of lines) {
+        number++;
+        if (text.trim() !== "") yield { text, where: `${path}:${number}` };
+      }
+      if (rest.length > LONGEST) throw new UsageError(`${path}:${number + 1}: longer than any line may be`);
+    }
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === undefined || error instanceof UsageError) throw error;
+    throw new UsageError(`${path} cannot be read: ${message}`);
   }
+  if (rest.trim() !== "") yield { text: rest, where: `${path}:${number + 1}` };
+}
+
+function charactersOf(path: string): AsyncIterable<string> {
+  const file = createReadStream(path);
+  if (!path.endsWith(".gz")) return file.setEncoding("utf8");
+  // Whoever iterates is told of what goes wrong.
+  return pipeline(file, createGunzip(), () => {}).setEncoding("utf8");
 }

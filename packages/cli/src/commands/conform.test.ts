@@ -1,7 +1,8 @@
 // Does conform notice each kind of difference, does it say where, and does it refuse what is not a pair of
 // scenarios and recordings? The recordings here are of the model itself, so that they are equal until something
 // in them is changed.
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import { REVISIONS } from "@faultline/fs";
 import { parseScenarios, type Recording, runScenario, type Scenario } from "@faultline/scenario";
 import { describe, expect, test } from "vitest";
@@ -150,6 +151,19 @@ test("scenarios and recordings are matched by id across files; a file of scenari
   });
   const { status, out } = await faultline(["conform", `${path}/scenarios`, `${path}/recordings`, "--kernel", "6.12"]);
   expect([status, out.trimEnd().split("\n").at(-1)]).toEqual([0, "2 passed, 0 failed"]);
+});
+
+test("packed files are unpacked, files without a last newline and with CRLF are read", async () => {
+  const path = folder({ "r/r.jsonl": jsonl(recordings("6.12")).replaceAll("\n", "\r\n").trimEnd() });
+  writeFileSync(`${path}/s.jsonl.gz`, gzipSync(jsonl(scenarios)));
+  const { status, err } = await faultline(["conform", `${path}/s.jsonl.gz`, `${path}/r`, "--kernel", "6.12"]);
+  expect([status, err]).toEqual([0, ""]);
+  writeFileSync(`${path}/s.jsonl.gz`, gzipSync(jsonl(scenarios)).subarray(0, 200));
+  const cut = await faultline(["conform", `${path}/s.jsonl.gz`, `${path}/r`, "--kernel", "6.12"]);
+  expect([cut.status, cut.err]).toEqual([
+    2,
+    expect.stringMatching(/s\.jsonl\.gz cannot be read: unexpected end of file\n$/),
+  ]);
 });
 
 describe("one line on stderr and exit 2", () => {

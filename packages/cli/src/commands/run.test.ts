@@ -76,15 +76,16 @@ describe("trace", () => {
 
   test("text: who did what, calls indented, a return behind its call", async () => {
     const { out } = await run(...CROSS, "--trace", "text");
-    const lines = out.split("\n").map((line) => line.replace(/^ *\d* {2}/, ""));
-    const at = lines.indexOf("thread 0  preadv(fa, [own 4096, mb+4096 4096], 0)");
-    expect(lines.slice(at + 1, at + 5)).toEqual([
-      "thread 0    gfs2_file_read_iter a",
-      "thread 0      generic_file_read_iter a",
-      "thread 0        filemap_read a = -EAGAIN",
-      "thread 0      generic_file_read_iter = -EAGAIN",
+    const lines = out.split("\n").filter((line) => line.includes("  thread 0  "));
+    const at = lines.findIndex((line) => line.includes("preadv(fa, [own 4096, mb+4096 4096], 0)"));
+    const column = lines[at].indexOf("preadv");
+    expect(lines.slice(at + 1, at + 5).map((line) => line.slice(column))).toEqual([
+      "  gfs2_file_read_iter a",
+      "    generic_file_read_iter a",
+      "      filemap_read a = -EAGAIN",
+      "    generic_file_read_iter = -EAGAIN",
     ]);
-    expect(lines).toContain("thread 0  preadv = 8192");
+    expect(lines.at(-1)?.slice(column)).toBe("preadv = 8192");
   });
 
   test("lanes: lock, short copy, unlock, fault in, lock", async () => {
@@ -197,7 +198,7 @@ describe("one line on stderr and exit 2", () => {
     ],
     ["a bad seed", () => [STORIES, "--seed=-1"], '--seed must be a whole number of 0 or more, not "-1"'],
     ["a value that looks like an option", () => [STORIES, "--seed", "-1"], "--seed needs a value; write --seed=-1 for"],
-    ["a bad schedule", () => [STORIES, "--schedule", "x1"], '--schedule: a schedule begins with "c" or "p"'],
+    ["a bad schedule", () => [STORIES, "--schedule", "x1"], /--schedule: a schedule begins with .*; got "x1"$/],
     ["a bad part of a schedule", () => [STORIES, "--schedule", "p1.y"], '--schedule: "y" is not a part of a schedule'],
     ["seed and schedule", () => [STORIES, "--seed", "1", "--schedule", "c"], "two ways to say who runs when"],
     ["pct without a seed", () => [STORIES, "--pct", "3"], "--pct needs a --seed"],
