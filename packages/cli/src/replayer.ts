@@ -1,12 +1,13 @@
 // One recording replayed and compared, in a worker thread or in the main one.
 
-import { type Machine, REVISIONS } from "@faultline/fs";
+import { REVISIONS } from "@faultline/fs";
 import {
   compareRecordings,
   type Difference,
   type EventDifference,
   reproduce,
   runScenario,
+  scenarioMemory,
   type Tier,
   verdictText,
 } from "@faultline/scenario";
@@ -55,8 +56,8 @@ export default function replay(task: ReplayTask): Replayed {
   }
 }
 
-/** The last machine: one run needs its memory, the next can use it again. */
-let scrapped: Machine | null = null;
+/** One run after the other has it. */
+const hostMemory = scenarioMemory();
 
 interface Attempt {
   readonly schedule: string;
@@ -66,12 +67,11 @@ interface Attempt {
 /** First come, first served; where threads ran in another order on the recorded machine, that order. */
 function closest({ pair: { scenario, recording }, kernel, tiers, unseen }: ReplayTask): Attempt {
   const options = { kernel: REVISIONS[kernel], traced: tiers.some((tier) => tier !== "results") };
-  const run = runScenario(scenario, { ...options, scrapped });
-  scrapped = run.machine;
+  const run = runScenario(scenario, { ...options, hostMemory });
   const all = compareRecordings(scenario, recording, run.recording, { tiers, unseen });
   const plain = { schedule: run.machine.world.scheduleString, differences: firstOfTiers(all, tiers) };
   if (plain.differences.length === 0 || scenario.threads.length === 0) return plain;
-  const found = reproduce(scenario, recording, { kernel: options.kernel, unseen });
+  const found = reproduce(scenario, recording, { kernel: options.kernel, unseen, hostMemory });
   if (found === null) return plain;
   const { schedule } = found;
   const differences = firstOfTiers(found.differences, tiers);

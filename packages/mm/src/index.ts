@@ -29,6 +29,7 @@ export { getUser, putUser, type ValueSize } from "./get-user.ts";
 export { getUserPages, getUserPagesLocked, getUserPagesUnlocked, type Locked } from "./gup.ts";
 export { getUserPagesFast, getUserPagesFastOnly, getUserPagesNofault } from "./gup-fast.ts";
 export * from "./gup-flags.ts";
+export { HostMemory } from "./host-memory.ts";
 export { lruCacheAdd, lruCacheDel, markPageAccessed } from "./lru.ts";
 export { doMadvise } from "./madvise.ts";
 export { mapCachedPages } from "./map-pages.ts";

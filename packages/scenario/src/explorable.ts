@@ -8,7 +8,7 @@
 import * as fs from "@faultline/fs";
 import { type FsTask, type Gfs2Revision, Machine } from "@faultline/fs";
 import { type MayFault, PAGE_SIZE, pagesFor, type Verdict, type World } from "@faultline/kernel";
-import { PG_UPTODATE, pageAddress } from "@faultline/mm";
+import { HostMemory, PG_UPTODATE, pageAddress } from "@faultline/mm";
 import { FlatVolume } from "./flat-volume.ts";
 import { Names } from "./maps.ts";
 import type { Op, Scenario } from "./op.ts";
@@ -33,8 +33,8 @@ const SPARE_PAGES = 192;
 export class Stage {
   readonly scenario: Scenario;
   readonly kernel: Gfs2Revision;
-  /** Memory of the host for all runs, of which there is one at a time. */
-  readonly memory: Uint8Array;
+  /** For all runs, of which there is one at a time. */
+  readonly memory: HostMemory;
   /** Bytes of the runner's buffer that have pages. */
   readonly resident: number;
   /** What is on disk when a run begins; files with holes are made in the run. */
@@ -44,7 +44,7 @@ export class Stage {
     const pages = scenario.files.map(({ size }) => pagesFor(size));
     this.scenario = scenario;
     this.kernel = kernel;
-    this.memory = new Uint8Array((SPARE_PAGES + 2 * pages.reduce((sum, count) => sum + count, 0)) * PAGE_SIZE);
+    this.memory = new HostMemory((SPARE_PAGES + 2 * pages.reduce((sum, count) => sum + count, 0)) * PAGE_SIZE);
     this.resident = Math.min(Math.max(1, ...pages) * PAGE_SIZE, IOBUF_SIZE);
     const whole = scenario.files.filter(({ holes }) => holes.length === 0);
     this.files = new Map(whole.map(({ name, size, seed }) => [name, patternOf(size, seed)]));
@@ -76,7 +76,7 @@ export class StagedRun {
     this.machine = new Machine({
       world,
       kernel,
-      memory: memory.length,
+      memory: memory.size,
       hostMemory: memory,
       volume: this.#volume,
     });

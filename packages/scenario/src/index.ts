@@ -18,5 +18,5 @@ export { type ScenarioEnding, type ScenarioProgram, scenarioProgram } from "./pr
 export { parseMeta, parseRecording, parseRecordings, type RecordingMeta, unseenKinds, unseenOn } from "./recording.ts";
 export { type ReproduceOptions, type Reproduction, reproduce } from "./reproduce.ts";
 export type { FinalFile, OpResult, OpTrace, RecordedEvent, Recording } from "./result.ts";
-export { type OpSpan, type RunOptions, runScenario, type ScenarioRun } from "./run.ts";
+export { type OpSpan, type RunOptions, runScenario, type ScenarioRun, scenarioMemory } from "./run.ts";
 export { TIERS, type Tier } from "./tier.ts";

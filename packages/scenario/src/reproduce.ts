@@ -6,13 +6,14 @@
 
 import type { Gfs2Revision } from "@faultline/fs";
 import { formatSchedule } from "@faultline/kernel";
+import type { HostMemory } from "@faultline/mm";
 import { compareRecordings, type Difference } from "./compare.ts";
 import { Expectation } from "./expectation.ts";
 import { Follower } from "./follow.ts";
 import type { Scenario } from "./op.ts";
 import { Plan } from "./plan.ts";
 import type { Recording } from "./result.ts";
-import { runObserved, type ScenarioRun } from "./run.ts";
+import { runObserved, type ScenarioRun, scenarioMemory } from "./run.ts";
 import { TIERS, type Tier } from "./tier.ts";
 
 export interface ReproduceOptions {
@@ -20,6 +21,8 @@ export interface ReproduceOptions {
   readonly unseen?: ReadonlySet<string>;
   /** Runs that each tier may take. */
   readonly maxRuns?: number;
+  /** As `scenarioMemory` makes it, for all of them. */
+  readonly hostMemory?: HostMemory;
 }
 
 export interface Reproduction {
@@ -43,28 +46,23 @@ const MAX_RUNS = 40;
  * Returns: the run that comes closest; null when none came to its end.
  */
 export function reproduce(scenario: Scenario, recording: Recording, options: ReproduceOptions): Reproduction | null {
-  const { kernel, unseen = new Set<string>(), maxRuns = MAX_RUNS } = options;
+  const { kernel, unseen = new Set<string>(), maxRuns = MAX_RUNS, hostMemory = scenarioMemory() } = options;
   let best: Reproduction | null = null;
   let runs = 0;
   let failure: string | null = null;
-  let scrapped: ScenarioRun["machine"] | null = null;
   for (const tier of ["memory", "protocol"] as const) {
     const expectation = new Expectation(scenario, recording, tier, unseen);
     const plan = new Plan();
     for (let tries = 0; tries < maxRuns; tries++) {
       plan.restart();
       const follower = new Follower(expectation, plan);
-      const run = runObserved(scenario, { kernel, chooser: follower, traced: true, scrapped }, follower);
-      scrapped = run.machine;
+      const run = runObserved(scenario, { kernel, chooser: follower, traced: true, hostMemory }, follower);
       runs++;
       if (follower.failure === null) {
         const differences = compareRecordings(scenario, recording, run.recording, { unseen });
         const schedule = formatSchedule(run.machine.world.schedule);
         const found = { schedule, run, differences, runs, failure };
-        if (best === null || rank(found.differences) < rank(best.differences)) {
-          best = found;
-          scrapped = null;
-        }
+        if (best === null || rank(found.differences) < rank(best.differences)) best = found;
         if (differences.length === 0) return best;
       }
       failure = follower.failure;

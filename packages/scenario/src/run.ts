@@ -6,7 +6,7 @@
 import * as fs from "@faultline/fs";
 import { type FsTask, type Gfs2Revision, Machine, O_RDONLY } from "@faultline/fs";
 import { type Chooser, type MayFault, type TraceEvent, Tracer, type Verdict, WaitChannel } from "@faultline/kernel";
-import { pageAddress } from "@faultline/mm";
+import { HostMemory, pageAddress } from "@faultline/mm";
 import { convertEvents } from "./convert.ts";
 import { Names } from "./maps.ts";
 import type { Op, Scenario } from "./op.ts";
@@ -25,8 +25,8 @@ export interface RunOptions {
   /** Keep the trace; without it, `recording.trace` is empty. */
   readonly traced?: boolean;
   readonly maxSteps?: number;
-  /** The machine of an earlier run that nobody looks at any more: its memory is used again. */
-  readonly scrapped?: Machine | null;
+  /** As `scenarioMemory` makes it; the run that had it before is over, its results remain. */
+  readonly hostMemory?: HostMemory;
 }
 
 export interface ScenarioRun {
@@ -53,6 +53,11 @@ export interface RunObserver {
   begin(tracer: Tracer, names: Names): void;
   opStarts(at: OpPlace, task: FsTask): void;
   opEnds(at: OpPlace, result: OpResult): void;
+}
+
+/** Memory that any number of runs can have, one after the other. */
+export function scenarioMemory(): HostMemory {
+  return new HostMemory(MEMORY);
 }
 
 /** Run a scenario to its end, whatever that is. */
