@@ -70,6 +70,6 @@ export function* dropCache(task: UserTask, inode: Gfs2Inode): MaySleep<void> {
 }
 
 /** Sleep until no direct I/O is in flight. Linux: inode_dio_wait() */
-function* inodeDioWait(inode: Gfs2Inode): MaySleep<void> {
+export function* inodeDioWait(inode: Gfs2Inode): MaySleep<void> {
   while (!inode.dioDone.isReady()) yield inode.dioDone;
 }
