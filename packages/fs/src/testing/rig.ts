@@ -275,7 +275,7 @@ export class Rig {
 
   /** The bytes that the volume has. */
   onDisk(name: string): Uint8Array {
-    return this.volume.readFileSync(`/${name}`) as Uint8Array;
+    return new Uint8Array(this.volume.readFileSync(`/${name}`) as Buffer);
   }
 
   /** Make a call and count what it does. */
