@@ -1,8 +1,8 @@
 // Writes the tables of docs/linux.md: kernel function, where it is here, what differs. The words around the tables
 // stay as they are. Taken from the `Linux:` and `Differs:` lines of the doc comments.
 //
-//   node tools/linux-doc.mjs           write them
-//   node tools/linux-doc.mjs --print   only print them
+//   node tools/linux-doc.mjs
+import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
@@ -68,5 +68,7 @@ for (const name of PACKAGES) {
   page = page.replace(heading, (_, words) => `${words}${table(name)}\n\n`);
 }
 page = `${page.trimEnd()}\n`;
-if (process.argv.includes("--print")) process.stdout.write(page);
-else writeFileSync(PAGE, page);
+writeFileSync(PAGE, page);
+// Tables are padded as the formatter wants them.
+const biome = join(root, "node_modules/@biomejs/biome/bin/biome");
+execFileSync(process.execPath, [biome, "format", "--write", PAGE], { stdio: "inherit" });

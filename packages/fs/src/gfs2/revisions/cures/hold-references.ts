@@ -1,8 +1,10 @@
 // cure:hold-references: keep references to the buffer's pages, so that they cannot go away before the second try.
 
 import type { Pfn } from "@faultline/kernel";
-import { putUserPages } from "@faultline/mm";
+import { type PhysMem, pageMapping, putUserPages } from "@faultline/mm";
 import { GRAB_FAULTING, iovIterGetPages } from "@faultline/uio";
+import { pinPages, unpinPages } from "../../../cache/page-pins.ts";
+import { FileMapping } from "../../../vfs/inode.ts";
 import { GFS2_6_12 } from "../kernels.ts";
 import type { Cure } from "./cure.ts";
 import { type Remedy, retrying } from "./retrying.ts";
@@ -12,16 +14,28 @@ const MAX_PAGES = 256;
 
 function holding(): Remedy {
   const pages: Pfn[] = [];
+  let files: readonly FileMapping[] = [];
   return {
     *between(task, iter) {
       // Once: pages that cannot go away have no reason to be missing a second time.
       if (pages.length > 0) return false;
       const got = yield* iovIterGetPages(task, iter, iter.count, MAX_PAGES, GRAB_FAULTING);
       pages.push(...got.pages);
+      files = filesOf(task.mm.mem, pages);
+      for (const file of files) pinPages(task, file);
       return got.bytes > 0;
     },
-    end: (task) => putUserPages(task, pages, false),
+    end(task) {
+      for (const file of files) unpinPages(task, file);
+      putUserPages(task, pages, false);
+    },
   };
+}
+
+/** The files that the pages belong to: their locks cannot leave the node before the references are gone. */
+function filesOf(mem: PhysMem, pages: readonly Pfn[]): FileMapping[] {
+  const mappings = new Set(pages.map((page) => pageMapping(mem, page)));
+  return [...mappings].filter((mapping) => mapping instanceof FileMapping);
 }
 
 export const CURE_HOLD_REFERENCES: Cure = {
@@ -37,8 +51,8 @@ export const CURE_HOLD_REFERENCES: Cure = {
     defeat:
       "The copy needs the entry in the page table, and no reference keeps that: another thread syncs the file behind the " +
       "buffer, its pages are write-protected again, and the call fails with -EFAULT on memory that is perfectly good. " +
-      "What a reference does keep is the page: out of reclaim's reach, and in the way of whoever wants to invalidate " +
-      "it. Between nodes that is one file's lock held back while its task waits for another's: the deadlock again, by " +
-      "other means. So fault-in keeps no references.",
+      "What a reference does keep is the page, out of reclaim's reach and in the way of whoever wants to take it out of " +
+      "the cache. Between nodes that is one file's lock held back while the task waits for another's: two writers, " +
+      "each with references to the file that the other writes, hang as they did on 5.10. So fault-in keeps no references.",
   },
 };
