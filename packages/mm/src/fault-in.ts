@@ -41,10 +41,14 @@ export function isFaultedIn(task: UserTask, address: number, size: number, write
   const { pgd, mem } = task.mm;
   if (task.world.accesses !== null || mem.poison !== null || !accessOk(address, size)) return false;
   const need = write ? PTE_PRESENT | PTE_RW : PTE_PRESENT;
-  const end = address + size;
-  for (let at = address; at < end; at = pageStart(at) + PAGE_SIZE) {
-    const leafKey = Math.floor(at / PMD_SIZE);
-    if ((pgd.leafOf(leafKey)[(at - leafKey * PMD_SIZE) >>> 12] & need) !== need) return false;
+  let left = size;
+  for (let leafKey = Math.floor(address / PMD_SIZE); left > 0; leafKey++) {
+    const leaf = pgd.leafOf(leafKey);
+    const offset = address + size - left - leafKey * PMD_SIZE;
+    const end = Math.min(offset + left, PMD_SIZE);
+    const last = (end - 1) >>> 12;
+    for (let slot = offset >>> 12; slot <= last; slot++) if ((leaf[slot] & need) !== need) return false;
+    left -= end - offset;
   }
   return true;
 }

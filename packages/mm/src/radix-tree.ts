@@ -85,6 +85,23 @@ export class RadixTree {
     }
   }
 
+  /** How many entries from `key` on, at most `count`, are each one more than the one before. */
+  run(key: number, count: number): number {
+    let leafKey = Math.floor(key / LEAF_ENTRIES);
+    let leaf = this.leafOf(leafKey);
+    let slot = key & SLOT_MASK;
+    const first = leaf[slot];
+    let length = 1;
+    for (; length < count; length++) {
+      if (++slot === LEAF_ENTRIES) {
+        leaf = this.leafOf(++leafKey);
+        slot = 0;
+      }
+      if (leaf[slot] !== first + length) break;
+    }
+    return length;
+  }
+
   /** The first key from `from` on whose entry is not 0; `to` when there is none below it. */
   next(from: number, to: number): number {
     let leafKey = this.#nextLeaf(Math.floor(from / LEAF_ENTRIES));

@@ -90,13 +90,24 @@ function* faultInIter<Y>(
  */
 export function isIterFaultedIn(task: UserTask, i: IovIter, size: number): boolean {
   if (!userBackedIter(i)) return true;
-  if (task.world.trace !== null) return false;
+  return task.world.trace === null && isIterResident(task, i, size);
+}
+
+/**
+ * Is the memory of the next `size` bytes, or of all that remain, there: would a copy in the iterator's direction
+ * get to their end?
+ *
+ * Context: atomic. Returns: false also when that cannot be told without trying.
+ */
+export function isIterResident(task: UserTask, i: IovIter, size: number): boolean {
+  const write = !i.dataSource;
   let left = Math.min(size, i.count);
-  if (i.kind === "ubuf") return isFaultedIn(task, i.ubuf + i.iovOffset, left, false);
+  if (i.kind === "ubuf") return isFaultedIn(task, i.ubuf + i.iovOffset, left, write);
+  if (i.kind !== "iovec") return false;
   for (let segment = i.segment, skip = i.iovOffset; left > 0; segment++, skip = 0) {
     const { base, len } = i.segments[segment];
     const part = Math.min(left, len - skip);
-    if (part > 0 && !isFaultedIn(task, base + skip, part, false)) return false;
+    if (part > 0 && !isFaultedIn(task, base + skip, part, write)) return false;
     left -= part;
   }
   return true;

@@ -49,6 +49,7 @@ export {
   iovIterFaultInReadable,
   iovIterFaultInWriteable,
   isIterFaultedIn,
+  isIterResident,
 } from "./fault-in.ts";
 export {
   FOLIO_QUEUE_SLOTS,

@@ -90,9 +90,7 @@ export class BlockMap {
     const address = this.#pointers.get(block);
     const end = address === 0 ? block + count : Math.min(block + count, this.#tableEnd(block));
     if (address === 0) return { block, count: this.#pointers.next(block, end) - block, address };
-    let next = block + 1;
-    while (next < end && this.#pointers.get(next) === address + next - block) next++;
-    return { block, count: next - block, address };
+    return { block, count: this.#pointers.run(block, end - block), address };
   }
 
   /** Missing blocks from `block` on that one allocation can fill: within one indirect block. */

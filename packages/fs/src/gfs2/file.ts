@@ -145,15 +145,14 @@ function* mkwriteLocked(task: UserTask, inode: Gfs2Inode, vmf: VmFault): MaySlee
  * Linux: file_update_time(), gfs2_update_time()
  */
 export function* fileUpdateTime(task: UserTask, inode: Gfs2Inode, locked: boolean): MaySleep<void> {
-  const tick = Math.floor(task.world.now / JIFFY);
-  if (inode.mtime === tick && !task.world.ticked()) return;
+  if (isTimeCurrent(task, inode) && !task.world.ticked()) return;
   task.world.trace?.emit(task, "gfs2_update_time", inode.ino);
   if (!locked) {
     const holder = new Gfs2Holder(inode.glock, LM_ST_EXCLUSIVE, 0, "gfs2_update_time");
     const status = yield* gfs2GlockNq(task, holder);
     if (status === 0) gfs2GlockDq(task, holder);
   }
-  inode.mtime = tick;
+  inode.mtime = Math.floor(task.world.now / JIFFY);
   inode.markDirty();
   task.world.trace?.emit(task, "gfs2_update_time_ret", 0);
 }
@@ -161,9 +160,18 @@ export function* fileUpdateTime(task: UserTask, inode: Gfs2Inode, locked: boolea
 /** Microseconds of one clock tick (HZ = 250). */
 const JIFFY = 4000;
 
+/** Would fileUpdateTime have nothing to do? */
+export function isTimeCurrent(task: UserTask, inode: Gfs2Inode): boolean {
+  return inode.mtime === Math.floor(task.world.now / JIFFY);
+}
+
 const gfs2FileOps: FileOperations<Faulting> = {
   readIter: gfs2FileReadIter,
   writeIter: gfs2FileWriteIter,
+  readNow: (task, iocb, to) =>
+    (iocb.file.inode as Gfs2Inode).sb.revision.bufferedRead.whenResident?.(task, iocb, to) ?? null,
+  writeNow: (task, iocb, from) =>
+    (iocb.file.inode as Gfs2Inode).sb.revision.bufferedWrite.whenResident?.(task, iocb, from) ?? null,
   llseek: gfs2Llseek,
   fsync: gfs2Fsync,
   mmap: gfs2Mmap,

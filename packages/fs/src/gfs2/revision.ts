@@ -9,7 +9,18 @@ import type { Kiocb } from "../vfs/kiocb.ts";
 import type { GlockRevision } from "./lock-space.ts";
 
 /** One of gfs2's four ways to move bytes. At its widest: on some revisions it faults, on others it only sleeps. */
-export type Gfs2Io = (task: UserTask, iocb: Kiocb, iter: IovIter) => Generator<Sleep | Faulting, Ssize, void>;
+export interface Gfs2Io {
+  (task: UserTask, iocb: Kiocb, iter: IovIter): Generator<Sleep | Faulting, Ssize, void>;
+  /** Its shortcut, if it has one. */
+  readonly whenResident?: ResidentIo;
+}
+
+/**
+ * The same when nothing is missing and nothing has to be waited for.
+ *
+ * Context: atomic. Returns: all bytes, or null; nothing has happened then.
+ */
+export type ResidentIo = (task: UserTask, iocb: Kiocb, iter: IovIter) => Ssize | null;
 
 export interface Gfs2Revision {
   /** As on the command line: "5.10", "v4", "cure:keep-glock". */

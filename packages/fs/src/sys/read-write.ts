@@ -6,6 +6,7 @@ import {
   EFAULT,
   EINVAL,
   EOPNOTSUPP,
+  type Errno,
   ESPIPE,
   err,
   MAX_RW_COUNT,
@@ -52,7 +53,9 @@ export function* sysPread64(task: FsTask, fd: number, buf: number, count: number
   if (!(pos >= 0)) return err(EINVAL);
   const file = task.files.get(fd);
   if (file === null) return err(EBADF);
-  return file.seekable ? yield* vfsRead(task, newSyncKiocb(file, pos), buf, count) : err(ESPIPE);
+  if (!file.seekable) return err(ESPIPE);
+  const iocb = newSyncKiocb(file, pos);
+  return readNow(task, iocb, buf, count) ?? (yield* vfsRead(task, iocb, buf, count));
 }
 
 /** Linux: pwrite64() */
@@ -65,7 +68,9 @@ export function* sysPwrite64(task: FsTask, fd: number, buf: number, count: numbe
   if (!(pos >= 0)) return err(EINVAL);
   const file = task.files.get(fd);
   if (file === null) return err(EBADF);
-  return file.seekable ? yield* vfsWrite(task, newSyncKiocb(file, pos), buf, count) : err(ESPIPE);
+  if (!file.seekable) return err(ESPIPE);
+  const iocb = newSyncKiocb(file, pos);
+  return writeNow(task, iocb, buf, count) ?? (yield* vfsWrite(task, iocb, buf, count));
 }
 
 /** Linux: read() */
@@ -139,21 +144,38 @@ export function* sysPwritev2(
 /** Linux: vfs_read() */
 function* vfsRead(task: FsTask, iocb: Kiocb, buf: number, count: number): MayFault<Ssize> {
   const { file } = iocb;
-  if (!file.readable) return err(EBADF);
-  if (!accessOk(buf, count)) return err(EFAULT);
-  if (!isCount(count, iocb.pos)) return err(EINVAL);
-  const to = iovIterSync(ITER_DEST, buf, Math.min(count, MAX_RW_COUNT), task.root.revision.uio);
-  return yield* file.fOp.readIter(task, iocb, to);
+  const to = file.readable ? userBuffer(task, iocb, ITER_DEST, buf, count) : err(EBADF);
+  return typeof to === "number" ? to : yield* file.fOp.readIter(task, iocb, to);
 }
 
 /** Linux: vfs_write() */
 function* vfsWrite(task: FsTask, iocb: Kiocb, buf: number, count: number): MayFault<Ssize> {
   const { file } = iocb;
-  if (!file.writable) return err(EBADF);
+  const from = file.writable ? userBuffer(task, iocb, ITER_SOURCE, buf, count) : err(EBADF);
+  return typeof from === "number" ? from : yield* file.fOp.writeIter(task, iocb, from);
+}
+
+/** vfsRead without a generator, when nothing is missing. Context: atomic. Returns: all bytes, or null. */
+function readNow(task: FsTask, iocb: Kiocb, buf: number, count: number): Ssize | null {
+  const { fOp, readable } = iocb.file;
+  if (!task.world.unwatched || !readable || fOp.readNow === undefined) return null;
+  const to = userBuffer(task, iocb, ITER_DEST, buf, count);
+  return typeof to === "number" ? null : fOp.readNow(task, iocb, to);
+}
+
+/** The same for vfsWrite. */
+function writeNow(task: FsTask, iocb: Kiocb, buf: number, count: number): Ssize | null {
+  const { fOp, writable } = iocb.file;
+  if (!task.world.unwatched || !writable || fOp.writeNow === undefined) return null;
+  const from = userBuffer(task, iocb, ITER_SOURCE, buf, count);
+  return typeof from === "number" ? null : fOp.writeNow(task, iocb, from);
+}
+
+/** The iterator of a buffer, or what is wrong with it. */
+function userBuffer(task: FsTask, iocb: Kiocb, dataSource: boolean, buf: number, count: number): IovIter | Errno {
   if (!accessOk(buf, count)) return err(EFAULT);
   if (!isCount(count, iocb.pos)) return err(EINVAL);
-  const from = iovIterSync(ITER_SOURCE, buf, Math.min(count, MAX_RW_COUNT), task.root.revision.uio);
-  return yield* file.fOp.writeIter(task, iocb, from);
+  return iovIterSync(dataSource, buf, Math.min(count, MAX_RW_COUNT), task.root.revision.uio);
 }
 
 /** Is this a count of bytes that a file could have behind `pos`? Linux: rw_verify_area() */

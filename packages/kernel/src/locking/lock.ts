@@ -1,6 +1,7 @@
 // What every lock has in common: a class for lockdep, and the list of locks that each task holds, which
 // deadlock reports print. Linux: struct lockdep_map, lock_acquired(), lock_release()
 
+import { KernelBug } from "../bug.ts";
 import type { Task } from "../sched/task.ts";
 import { WaitChannel } from "../sched/wait.ts";
 
@@ -33,4 +34,9 @@ export function lockReleased(task: Task, lock: Lock): void {
     else held.splice(i, 1);
     return;
   }
+}
+
+/** `task` lets go of a lock that it does not hold. Not bugOn: releasing is too frequent to build a message for. */
+export function bugNotHeld(task: Task, lock: Lock, how = ""): never {
+  throw new KernelBug(`${lock.label} is released by ${task.comm}, which does not hold it${how}`);
 }

@@ -1,12 +1,11 @@
 // A sleeping lock for one task at a time (kernel/locking/mutex.c). Not fair: a task that comes while the
 // lock is free takes it, even when others were woken for it.
 
-import { bugOn } from "../bug.ts";
 import type { MaySleep } from "../sched/context.ts";
 import type { Task } from "../sched/task.ts";
 import { wakeUp } from "../sched/wait.ts";
 import type { World } from "../sched/world.ts";
-import { Lock, lockAcquired, lockReleased } from "./lock.ts";
+import { bugNotHeld, Lock, lockAcquired, lockReleased } from "./lock.ts";
 
 export class Mutex extends Lock {
   /** Written by the functions below only. */
@@ -58,7 +57,7 @@ export function* mutexLock(task: Task, mutex: Mutex): MaySleep<void> {
 
 /** Let the mutex go. Context: atomic. Linux: mutex_unlock() */
 export function mutexUnlock(task: Task, mutex: Mutex): void {
-  bugOn(mutex.owner !== task, `${mutex.label} is unlocked by ${task.comm}, which does not hold it`);
+  if (mutex.owner !== task) bugNotHeld(task, mutex);
   mutex.owner = null;
   task.world.accesses?.release(mutex.id);
   lockReleased(task, mutex);

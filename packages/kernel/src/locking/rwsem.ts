@@ -2,13 +2,12 @@
 // writer that waits keeps out readers that come after it. That is what lets a third task turn two readers
 // into a deadlock, so it is not simplified away.
 
-import { bugOn } from "../bug.ts";
 import { partOf } from "../sched/access-log.ts";
 import { type MaySleep, PREEMPT } from "../sched/context.ts";
 import type { Task } from "../sched/task.ts";
 import { wakeUpAll } from "../sched/wait.ts";
 import type { World } from "../sched/world.ts";
-import { Lock, lockAcquired, lockReleased } from "./lock.ts";
+import { bugNotHeld, Lock, lockAcquired, lockReleased } from "./lock.ts";
 
 interface Waiter {
   readonly task: Task;
@@ -97,14 +96,14 @@ export function* downWrite(task: Task, sem: RwSemaphore): MaySleep<void> {
 /** Context: atomic. Linux: up_read() */
 export function upRead(task: Task, sem: RwSemaphore): void {
   const index = sem.readers.lastIndexOf(task);
-  bugOn(index < 0, `${sem.label} is released by ${task.comm}, which does not hold it for reading`);
+  if (index < 0) bugNotHeld(task, sem, " for reading");
   sem.readers.splice(index, 1);
   released(task, sem);
 }
 
 /** Context: atomic. Linux: up_write() */
 export function upWrite(task: Task, sem: RwSemaphore): void {
-  bugOn(sem.writer !== task, `${sem.label} is released by ${task.comm}, which does not hold it for writing`);
+  if (sem.writer !== task) bugNotHeld(task, sem, " for writing");
   sem.writer = null;
   task.world.accesses?.write(sem.line);
   released(task, sem);

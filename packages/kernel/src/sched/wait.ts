@@ -48,12 +48,15 @@ export abstract class WaitChannel {
 
 /** Put the first waiter back in the run queue. Context: atomic. Linux: wake_up() on an exclusive waiter. */
 export function wakeUp(channel: WaitChannel): void {
+  if (channel.waiters.length === 0) return;
   const task = channel.waiters.shift();
   if (task !== undefined) task.world.makeRunnable(task);
 }
 
 /** Put every waiter back in the run queue. Context: atomic. Linux: wake_up_all() */
 export function wakeUpAll(channel: WaitChannel): void {
+  // Most of the time nobody waits, and emptying an array is not free, not even an empty one.
+  if (channel.waiters.length === 0) return;
   for (const task of channel.waiters) task.world.makeRunnable(task);
   channel.waiters.length = 0;
 }

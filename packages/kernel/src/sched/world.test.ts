@@ -180,7 +180,7 @@ describe("verdicts", () => {
     }
     world.spawn("t", unlockOnly);
     expect(verdictReport(world.run().verdict)).toEqual([
-      "BUG: lock M is unlocked by t, which does not hold it",
+      "BUG: lock M is released by t, which does not hold it",
       "  in t (pid 1):",
       "    bug_on",
       "    mutex_unlock",

@@ -60,6 +60,8 @@ export class World {
   /** The task that is running or ran last. For reports; the model passes tasks as arguments. */
   current: Task | null = null;
 
+  /** Nobody sees the way to a result: no events, no lock order, no choices, no preemption. */
+  readonly #unwatched: boolean;
   #steps = 0;
   #isAside = false;
   #lastPid = 0;
@@ -88,6 +90,12 @@ export class World {
     this.maxSteps = options.maxSteps ?? 20_000_000;
     this.settle = options.settle ?? false;
     this.#budgets = new Map(Object.entries(options.environment ?? {}));
+    this.#unwatched = !this.preemptible && this.trace === null && this.lockdep === null && this.#budgets.size === 0;
+  }
+
+  /** Does nobody see the way to a result? Only then may a hot path take a shortcut to it. */
+  get unwatched(): boolean {
+    return this.#unwatched && this.accesses === null;
   }
 
   /** A number for a lock, a page or anything else that traces and access logs name. */

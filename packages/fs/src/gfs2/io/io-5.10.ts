@@ -13,8 +13,10 @@ import { Gfs2Holder } from "../glock.ts";
 import { gfs2GlockDq, gfs2GlockNq } from "../glock-queue.ts";
 import type { Gfs2Inode } from "../inode.ts";
 import { LM_ST_DEFERRED, LM_ST_SHARED } from "../lm.ts";
+import type { Gfs2Io } from "../revision.ts";
 import { DIO_FAULTING } from "./dio-access.ts";
 import { tryRead } from "./nofault.ts";
+import { readResident, writeResidentIn } from "./resident.ts";
 
 /** What iomap_dio_rw's last argument was: is_sync_kiocb(). */
 const WAIT = 1;
@@ -27,7 +29,12 @@ const WAIT = 1;
  * Context: may fault, also while the glock is held. Returns: bytes read, or an error if none.
  * Linux:   gfs2_file_read_iter(), its buffered part
  */
-export function* bufferedRead510(task: UserTask, iocb: Kiocb, to: IovIter): MayFault<Ssize> {
+export const bufferedRead510: Gfs2Io = Object.assign<Gfs2Io, Partial<Gfs2Io>>(
+  (task, iocb, to) => bufferedRead(task, iocb, to),
+  { whenResident: readResident },
+);
+
+function* bufferedRead(task: UserTask, iocb: Kiocb, to: IovIter): MayFault<Ssize> {
   const inode = iocb.file.inode as Gfs2Inode;
   iocb.flags |= IOCB_NOIO;
   const cached = yield* tryRead(task, iocb, to);
@@ -46,9 +53,10 @@ export function* bufferedRead510(task: UserTask, iocb: Kiocb, to: IovIter): MayF
 }
 
 /** The glock is taken and dropped extent by extent, in iomap_begin and iomap_end. Linux: iomap_file_buffered_write() */
-export function bufferedWrite510(task: UserTask, iocb: Kiocb, from: IovIter): MayFault<Ssize> {
-  return iomapFileBufferedWrite(task, iocb, from, gfs2IomapOps, FAULTS_ENABLED);
-}
+export const bufferedWrite510: Gfs2Io = Object.assign<Gfs2Io, Partial<Gfs2Io>>(
+  (task, iocb, from) => iomapFileBufferedWrite(task, iocb, from, gfs2IomapOps, FAULTS_ENABLED),
+  { whenResident: writeResidentIn(null) },
+);
 
 /** Linux: gfs2_file_direct_read() */
 function* gfs2FileDirectRead(task: UserTask, iocb: Kiocb, to: IovIter): MayFault<Ssize> {

@@ -12,6 +12,7 @@ import type { Gfs2Inode } from "../inode.ts";
 import type { Gfs2Io } from "../revision.ts";
 import type { FaultInWindow, WindowRule } from "../window.ts";
 import { directLocked, readLocked, tryRead, writeLocked } from "./nofault.ts";
+import { readResident, writeResidentIn } from "./resident.ts";
 
 /**
  * Read what is cached without the glock, then the rest under it.
@@ -23,10 +24,10 @@ import { directLocked, readLocked, tryRead, writeLocked } from "./nofault.ts";
  * Returns: bytes read, or an error if none.
  * Linux:   gfs2_file_read_iter(), its buffered part
  */
-export const bufferedReadWith =
-  (rule: WindowRule): Gfs2Io =>
-  (task, iocb, to) =>
-    bufferedRead(task, iocb, to, rule);
+export const bufferedReadWith = (rule: WindowRule): Gfs2Io =>
+  Object.assign<Gfs2Io, Partial<Gfs2Io>>((task, iocb, to) => bufferedRead(task, iocb, to, rule), {
+    whenResident: readResident,
+  });
 
 function* bufferedRead(task: UserTask, iocb: Kiocb, to: IovIter, rule: WindowRule): MayFault<Ssize> {
   const inode = iocb.file.inode as Gfs2Inode;
@@ -62,10 +63,11 @@ function* bufferedRead(task: UserTask, iocb: Kiocb, to: IovIter, rule: WindowRul
  * Returns: bytes written, or an error if none.
  * Linux:   gfs2_file_buffered_write()
  */
-export const bufferedWriteWith =
-  (rule: WindowRule, ruleTwice: boolean): Gfs2Io =>
-  (task, iocb, from) =>
-    gfs2FileBufferedWrite(task, iocb, from, rule, ruleTwice);
+export const bufferedWriteWith = (rule: WindowRule, ruleTwice: boolean): Gfs2Io =>
+  Object.assign<Gfs2Io, Partial<Gfs2Io>>(
+    (task, iocb, from) => gfs2FileBufferedWrite(task, iocb, from, rule, ruleTwice),
+    ruleTwice ? {} : { whenResident: writeResidentIn(rule) },
+  );
 
 function* gfs2FileBufferedWrite(
   task: UserTask,
