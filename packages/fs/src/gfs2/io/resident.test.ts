@@ -23,6 +23,7 @@ import {
   Machine,
   O_APPEND,
   O_CREAT,
+  O_DIRECT,
   O_RDWR,
   REVISIONS,
   sysFallocate,
@@ -37,8 +38,8 @@ import type { Gfs2Io } from "../revision.ts";
 
 const PAGES = 48;
 const SIZE = PAGES * PAGE_SIZE;
-/** Descriptors: a file, the same file opened for appending. */
-const FDS = [0, 1];
+/** Descriptors: a file, the same file opened for appending, and past the page cache. */
+const FDS = [0, 1, 2];
 
 interface Counters {
   taken: number;
@@ -70,6 +71,7 @@ class Side {
     this.task = this.machine.task("t");
     this.call(sysOpen(this.task, "a", O_CREAT | O_RDWR));
     this.call(sysOpen(this.task, "a", O_RDWR | O_APPEND));
+    this.call(sysOpen(this.task, "a", O_RDWR | O_DIRECT));
     const map = { address: 0, length: SIZE, prot: PROT_READ | PROT_WRITE };
     const anonymous = this.call(sysMmap(this.task, { ...map, flags: MAP_PRIVATE | MAP_ANONYMOUS }));
     const shared = this.call(sysMmap(this.task, { ...map, flags: MAP_SHARED, fd: 0 }));
@@ -101,7 +103,8 @@ class Side {
     return {
       lists: [sb.mem.active, sb.mem.inactive],
       entries: entries.join(),
-      inode: [inode.size, inode.mtime, inode.metadataDirty, mapping.nrDirty, mapping.nrpages, sb.dirty.count],
+      inode: [inode.size, inode.mtime, inode.metadataDirty, mapping.nrDirty, sb.dirty.count],
+      blocks: inode.disk.map.dataBlocks,
       glock: [glock.state, glock.flags, glock.queue.length, { ...glock.stats }],
       rwsem: [rwsem.readers.length, rwsem.writer?.comm],
       task: [task.nrDirtied, task.nrDirtiedPause, task.minFlt, task.majFlt, task.held.length, task.pagefaultDisabled],
@@ -139,11 +142,11 @@ const length = fc.oneof(
 );
 
 const transfer: fc.Arbitrary<Step> = fc
-  .record({ write: fc.boolean(), fd: fc.nat(7), shared: fc.nat(3), pos: offset, at: offset, length })
+  .record({ write: fc.boolean(), fd: fc.nat(15), shared: fc.nat(3), pos: offset, at: offset, length })
   .map(({ write, fd, shared, pos, at, length }) => (side) => {
     const buffer = side.buffers[shared === 0 ? 1 : 0] + at;
     const call = write ? sysPwrite64 : sysPread64;
-    return side.call(call(side.task, fd === 0 ? 1 : 0, buffer, Math.min(length, SIZE - at), pos));
+    return side.call(call(side.task, fd < 3 ? fd : 0, buffer, Math.min(length, SIZE - at), pos));
   });
 const disturbance: fc.Arbitrary<Step> = fc
   .record({ what: fc.nat(4), pos: offset, length })
