@@ -182,7 +182,7 @@ describe("verdicts", () => {
     expect(verdictReport(world.run().verdict)).toEqual([
       "BUG: lock M is released by t, which does not hold it",
       "  in t (pid 1):",
-      "    bug_on",
+      "    bug_not_held",
       "    mutex_unlock",
       "    unlock_only",
     ]);
