@@ -176,7 +176,7 @@ class Demo {
     this.#offer(`run ${this.#file} --id ${CROSS} --kernel ${FIXED} --trace text`);
     this.#offer(`run ${this.#file} --id cross-write --kernel ${BROKEN} --seed 1 --trace lanes`);
     this.#offer(`compare ${this.#file} --id cross-write --kernels v4,${FIXED}`);
-    this.#offer("explore --program philosophers");
+    this.#offer(`explore ${this.#file} --id ${CROSS} --kernel ${BROKEN}`);
     this.#offer("--help");
   }
 
