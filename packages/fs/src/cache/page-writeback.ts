@@ -78,7 +78,7 @@ export function* balanceDirtyPagesRatelimited(task: UserTask, mapping: FileMappi
       end: Number.MAX_SAFE_INTEGER,
       sync: dirty.count > dirty.limit,
     });
-    if (status !== 0) mapping.wbErr = status;
+    mappingSetError(mapping, status);
   }
   task.nrDirtiedPause = dirtyPollInterval(dirty.count, dirty.limit);
 }
@@ -170,7 +170,7 @@ export function beginPageWriteback(mapping: FileMapping, frame: Pfn): void {
 /** What happens when a run is on disk: its pages, on which the run holds references, are no longer under write-back. */
 export function endRunWriteback(mapping: FileMapping, frames: readonly Pfn[]): (status: Status) => void {
   return (status) => {
-    if (status !== 0) mapping.wbErr = status;
+    mappingSetError(mapping, status);
     for (const frame of frames) {
       mapping.nrWriteback--;
       endPageWriteback(mapping.mem, frame);
@@ -196,7 +196,14 @@ function* filemapFdatawait(mapping: FileMapping, first: number, last: number): M
   }
 }
 
-/** Tell of a write-back error once. Context: atomic. Linux: file_check_and_advance_wb_err() */
+/** Remember that write-back failed, if it did. Context: atomic. Linux: mapping_set_error() */
+export function mappingSetError(mapping: FileMapping, status: Status): void {
+  if (status === 0) return;
+  mapping.wbErr = status;
+  mapping.errseq.set(status);
+}
+
+/** Tell of a write-back error once. Context: atomic. Linux: filemap_check_errors() */
 function checkWritebackError(mapping: FileMapping): Status {
   const status = mapping.wbErr;
   mapping.wbErr = 0;

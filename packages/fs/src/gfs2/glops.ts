@@ -4,7 +4,7 @@
 import type { MaySleep, Status } from "@faultline/kernel";
 import { type UserTask, unmapMappingPages } from "@faultline/mm";
 import { truncateInodePages } from "../cache/page-cache.ts";
-import { filemapWriteAndWait } from "../cache/page-writeback.ts";
+import { filemapWriteAndWait, mappingSetError } from "../cache/page-writeback.ts";
 import { type Gfs2Holder, GLF_DIRTY, GLF_INSTANTIATE_NEEDED, type Glock, type GlockOperations } from "./glock.ts";
 import type { Gfs2Inode } from "./inode.ts";
 import { LM_ST_DEFERRED } from "./lm.ts";
@@ -25,8 +25,9 @@ export const inodeGlops: GlockOperations = {
     if ((glock.flags & GLF_DIRTY) === 0) return 0;
     glock.flags &= ~GLF_DIRTY;
     const data = yield* filemapWriteAndWait(task, inode.mapping, 0, Number.MAX_SAFE_INTEGER);
-    const metadata = writeDinode(inode);
-    return data !== 0 ? data : metadata;
+    // Nobody waits for it here: fsync is to tell.
+    mappingSetError(inode.mapping, data);
+    return data !== 0 ? data : writeDinode(inode);
   },
 
   /** Linux: inode_go_inval() */

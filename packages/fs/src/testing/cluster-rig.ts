@@ -28,6 +28,7 @@ import {
   type MachineOptions,
   O_CREAT,
   O_RDWR,
+  sysClose,
   sysFsync,
   sysMmap,
   sysOpen,
@@ -137,12 +138,16 @@ export class Process {
   *read(fd: number, count: number, pos: number): MayFault<string> {
     const buffer = yield* this.#map();
     const got = yield* sysPread64(this.task, fd, buffer, count, pos);
-    if (got < 0) throw new Error(`read of ${count} at ${pos}: ${got}`);
+    if (got < 0) return `error ${got}`;
     return yield* this.load(buffer, got);
   }
 
   *fsync(fd: number): MayFault<number> {
     return yield* sysFsync(this.task, fd);
+  }
+
+  *close(fd: number): MayFault<number> {
+    return yield* sysClose(this.task, fd);
   }
 
   *mmap(fd: number, length: number, flags: number = MAP_SHARED): MayFault<number> {

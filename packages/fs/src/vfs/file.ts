@@ -83,6 +83,8 @@ export class File {
   /** Held by read() and write() while they use `pos`. Linux: f_pos_lock */
   readonly posLock: Mutex;
   readonly ra: FileRaState;
+  /** Write-back errors that it was told of. Linux: f_wb_err */
+  wbErr: number;
   /** Descriptors and mappings that refer to it. */
   count = 1;
 
@@ -93,6 +95,7 @@ export class File {
     this.seekable = inode !== null;
     this.nowait = nowait;
     this.posLock = new Mutex(world, "f_pos_lock", `f_pos_lock ${inode?.label ?? "pipe"}`);
+    this.wbErr = inode?.mapping.errseq.sample() ?? 0;
     const raPages = inode?.sb.readahead.raPages ?? 0;
     this.ra = { start: 0, size: 0, asyncSize: 0, raPages, mmapMiss: 0, prevPos: -1, random: false };
   }

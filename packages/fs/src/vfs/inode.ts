@@ -2,6 +2,7 @@
 
 import { type MaySleep, type Pfn, RwSemaphore, type Status, WaitChannel, wakeUpAll } from "@faultline/kernel";
 import { AddressSpace, type AddressSpaceOperations, type UserTask } from "@faultline/mm";
+import { Errseq } from "../cache/errseq.ts";
 import type { PagePins } from "../cache/page-pins.ts";
 import type { ReadaheadControl } from "../cache/readahead.ts";
 import type { SuperBlock } from "./super.ts";
@@ -41,8 +42,10 @@ export class FileMapping extends AddressSpace {
   nrDirty = 0;
   /** Pages under write-back. */
   nrWriteback = 0;
-  /** The first write-back error that nobody has been told of; 0 = none. Linux: wb_err */
+  /** The first write-back error that nobody has been told of; 0 = none. Linux: AS_EIO, AS_ENOSPC */
   wbErr: Status = 0;
+  /** The same for fsync, which tells each open file. Linux: wb_err */
+  readonly errseq: Errseq = new Errseq();
   /** Who keeps references to pages across a fault; made for the first of them. */
   pins: PagePins | null = null;
 }
