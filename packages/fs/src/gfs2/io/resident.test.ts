@@ -104,7 +104,7 @@ class Side {
       lists: [sb.mem.active, sb.mem.inactive],
       entries: entries.join(),
       inode: [inode.size, inode.mtime, inode.metadataDirty, mapping.nrDirty, sb.dirty.count],
-      blocks: inode.disk.map.dataBlocks,
+      blocks: inode.disk.map.blocks,
       glock: [glock.state, glock.flags, glock.queue.length, { ...glock.stats }],
       rwsem: [rwsem.readers.length, rwsem.writer?.comm],
       task: [task.nrDirtied, task.nrDirtiedPause, task.minFlt, task.majFlt, task.held.length, task.pagefaultDisabled],
