@@ -46,6 +46,11 @@ export class BlockMap {
   /** Null while nothing has changed. */
   #committed: Committed | null = null;
 
+  /** Data blocks that exist. */
+  get dataBlocks(): number {
+    return this.#dataBlocks;
+  }
+
   /** Levels of pointers; 0 = stuffed. */
   get height(): number {
     return this.#height;
