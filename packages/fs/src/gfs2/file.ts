@@ -58,6 +58,15 @@ const gfs2VmOps: VmOperations = {
   fault: gfs2Fault,
   mapPages: filemapMapPages,
   pageMkwrite: gfs2PageMkwrite,
+  close(vma: Vma): void {
+    const inode = inodeOf(vma);
+    if (inode.disk.links > 0 || inode.mapping.iMmap.size > 0) return;
+    // As any last user of a file it leaves the rest to a worker: fput() has one, too.
+    inode.sb.lockSpace.startWorker("delayed_fput", function* (task): MaySleep<void> {
+      inode.sb.evictUnused(task, inode);
+    });
+  },
+
   *willneed(task: UserTask, vma: Vma, index: number, count: number): MaySleep<void> {
     const { mapping } = inodeOf(vma);
     yield* forcePageCacheReadahead(task, mapping, (vma.file as File).ra, index, count);
@@ -180,7 +189,7 @@ const gfs2FileOps: FileOperations<Faulting> = {
     const inode = file.inode as Gfs2Inode;
     inode.openCount--;
     inode.disk.openCount--;
-    if (inode.disk.openCount === 0 && inode.disk.links === 0) inode.sb.evict(task, inode);
+    inode.sb.evictUnused(task, inode);
   },
 };
 

@@ -77,8 +77,13 @@ export class Gfs2Sbd implements SuperBlock {
     return this.#inodes.values();
   }
 
-  /** Nobody has an unlinked file open any more: its pages and blocks are free. Context: atomic. Linux: gfs2_evict_inode() */
-  evict(task: UserTask, inode: Gfs2Inode): void {
+  /**
+   * If it has no name, and nobody has it open or mapped any more: its pages and blocks are free.
+   *
+   * Context: atomic. Linux: gfs2_evict_inode()
+   */
+  evictUnused(task: UserTask, inode: Gfs2Inode): void {
+    if (inode.disk.links > 0 || inode.disk.openCount > 0 || inode.mapping.iMmap.size > 0) return;
     this.#inodes.delete(inode.disk);
     dropAllPages(task, inode.mapping);
     this.disk.evict(inode.disk);

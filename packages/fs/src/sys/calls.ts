@@ -109,7 +109,7 @@ export function* sysUnlink(task: FsTask, path: string): MaySleep<Status> {
   const inode = root.lookup(path, false);
   if (isErrno(inode)) return inode;
   const status = root.disk.unlink(path);
-  if (status === 0 && (inode as Gfs2Inode).disk.openCount === 0) root.evict(task, inode as Gfs2Inode);
+  if (status === 0) root.evictUnused(task, inode as Gfs2Inode);
   return status;
 }
 
