@@ -43,6 +43,8 @@ export interface ScenarioRun {
 /** Memory of a machine that scenarios run on, and the limit that the recorded machine of 1 GiB had for dirty pages. */
 const MEMORY = 64 * 1024 * 1024;
 const DIRTY_LIMIT = 45_000;
+/** Microseconds from making the files to using them: more than a tick of the clock. */
+const BETWEEN_PROCESSES = 20_000;
 
 /** Which operation: its place among those of the process, of a thread, or of those that come last. */
 export type OpPlace = Omit<OpTrace, "events">;
@@ -117,6 +119,7 @@ class Runner {
     let { verdict } = machine.run();
     this.#start = this.#tracer?.count ?? 0;
     if (verdict.kind === "completed") {
+      machine.world.elapse(BETWEEN_PROCESSES);
       const task = machine.task("runner");
       machine.start(task, this.#main(task));
       ({ verdict } = machine.run());
