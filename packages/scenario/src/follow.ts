@@ -113,11 +113,19 @@ export class Follower implements Chooser, RunObserver {
     const daemon = runnable.findIndex((task) => task.daemon);
     let first = wanted === undefined ? -1 : runnable.indexOf(wanted.task);
     if (first < 0) first = Math.max(0, daemon);
-    const others = runnable.map((task, i) => ({ task, i })).filter(({ i }) => i !== first);
-    const { picked, limit } = this.#plan.choose(1 + 2 * others.length);
-    if (picked === 0) return first;
-    const { task, i } = others[(picked - 1) >> 1];
-    this.#burst = { task, left: picked % 2 === 1 ? limit - 1 : 0, steps: 1 };
+    const others = runnable.map((_, i) => i).filter((i) => i !== first);
+    const options = [
+      { i: first, far: false },
+      ...others.flatMap((i) => [
+        { i, far: true },
+        { i, far: false },
+      ]),
+    ];
+    // Who is in the middle of an operation without events finishes it, if nothing speaks against it.
+    if (first !== 0 && this.#byPid.get(runnable[0].pid)?.expected === null) options.unshift(...options.splice(1, 1));
+    const { picked, limit } = this.#plan.choose(options.length);
+    const { i, far } = options[picked];
+    if (i !== first) this.#burst = { task: runnable[i], left: far ? limit - 1 : 0, steps: 1 };
     return i;
   }
 

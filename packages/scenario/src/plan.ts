@@ -28,12 +28,12 @@ export class Plan {
    * Decide on the next run: go less far at the last choice that the run made, or take the next possibility there,
    * or at the latest one before that has another. Returns: false when everything was tried.
    *
-   * `tooFar`: the last choice was right, but taken so many steps it went wrong.
+   * `tooFar`: what the last choice let go on went wrong after so many steps; 0 when nothing did.
    */
   next(tooFar: number): boolean {
     this.#path.length = Math.min(this.#path.length, this.#depth);
     const last = this.#path[this.#path.length - 1];
-    if (last !== undefined && last.picked > 0 && tooFar > 1) {
+    if (last !== undefined && tooFar > 1) {
       last.limit = tooFar - 1;
       return true;
     }

@@ -19,8 +19,9 @@ import { TIERS, type Tier } from "./tier.ts";
 export interface ReproduceOptions {
   readonly kernel: Gfs2Revision;
   readonly unseen?: ReadonlySet<string>;
-  /** Runs that each tier may take. */
+  /** Runs that each tier may take, and steps of tasks that all of them may take together. */
   readonly maxRuns?: number;
+  readonly maxSteps?: number;
   /** As `scenarioMemory` makes it, for all of them. */
   readonly hostMemory?: HostMemory;
 }
@@ -37,8 +38,9 @@ export interface Reproduction {
   readonly failure: string | null;
 }
 
-/** Runs that each tier may take, when nothing else is said. */
-const MAX_RUNS = 40;
+/** The bounds, when nothing else is said. */
+const MAX_RUNS = 24;
+const MAX_STEPS = 20_000;
 
 /**
  * Search for a schedule that reproduces a recording of a scenario with threads. Deterministic.
@@ -46,18 +48,21 @@ const MAX_RUNS = 40;
  * Returns: the run that comes closest; null when none came to its end.
  */
 export function reproduce(scenario: Scenario, recording: Recording, options: ReproduceOptions): Reproduction | null {
-  const { kernel, unseen = new Set<string>(), maxRuns = MAX_RUNS, hostMemory = scenarioMemory() } = options;
+  const { kernel, unseen = new Set<string>(), hostMemory = scenarioMemory() } = options;
+  const { maxRuns = MAX_RUNS, maxSteps = MAX_STEPS } = options;
   let best: Reproduction | null = null;
   let runs = 0;
+  let steps = 0;
   let failure: string | null = null;
   for (const tier of ["memory", "protocol"] as const) {
     const expectation = new Expectation(scenario, recording, tier, unseen);
     const plan = new Plan();
-    for (let tries = 0; tries < maxRuns; tries++) {
+    for (let tries = 0; tries < maxRuns && (runs === 0 || steps < maxSteps); tries++) {
       plan.restart();
       const follower = new Follower(expectation, plan);
       const run = runObserved(scenario, { kernel, chooser: follower, traced: true, hostMemory }, follower);
       runs++;
+      steps += run.machine.world.steps;
       if (follower.failure === null) {
         const differences = compareRecordings(scenario, recording, run.recording, { unseen });
         const schedule = formatSchedule(run.machine.world.schedule);

@@ -5,7 +5,15 @@
 
 import * as fs from "@faultline/fs";
 import { type FsTask, type Gfs2Revision, Machine, O_RDONLY } from "@faultline/fs";
-import { type Chooser, type MayFault, type TraceEvent, Tracer, type Verdict, WaitChannel } from "@faultline/kernel";
+import {
+  type Chooser,
+  type MayFault,
+  PREEMPT,
+  type TraceEvent,
+  Tracer,
+  type Verdict,
+  WaitChannel,
+} from "@faultline/kernel";
 import { HostMemory, pageAddress } from "@faultline/mm";
 import { convertEvents } from "./convert.ts";
 import { Names } from "./maps.ts";
@@ -193,6 +201,8 @@ class Runner {
   ): MayFault<void> {
     const { task } = context;
     for (const [index, op] of ops.entries()) {
+      // Between two system calls others may run, too.
+      if (task.world.interrupts) yield PREEMPT;
       const { minFlt, majFlt } = task;
       const from = this.#tracer?.count ?? 0;
       // An operation that never returns leaves its events all the same.

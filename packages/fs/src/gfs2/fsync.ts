@@ -8,6 +8,19 @@ import type { Gfs2Inode } from "./inode.ts";
 import { writeDinode } from "./super.ts";
 
 /**
+ * If the dinode is in the journal, commit the journal: every dinode in it becomes a dirty page of metadata, and
+ * the task that commits has made it dirty.
+ *
+ * Context: atomic. Linux: gfs2_log_flush(), gfs2_unpin()
+ */
+function commitJournal(task: UserTask, inode: Gfs2Inode): void {
+  const { journaled } = inode.sb;
+  if (!journaled.has(inode)) return;
+  task.nrDirtied += journaled.size;
+  journaled.clear();
+}
+
+/**
  * Write the range [start, end] and the dinode to disk, and wait.
  *
  * Context: sleeps. Returns: 0, -EIO or -ENOSPC; a write-back error is told once to each open file.
@@ -23,8 +36,7 @@ export function* gfs2Fsync(
   const inode = file.inode as Gfs2Inode;
   const { mapping } = inode;
   ignoreResult(yield* filemapWriteAndWait(task, mapping, start, end), "the file is told below");
-  // The dinode is a page of metadata that this task makes dirty when it commits the journal.
-  if (inode.metadataDirty) task.nrDirtied++;
+  commitJournal(task, inode);
   const metadata = writeDinode(inode);
   const { error, next } = mapping.errseq.checkAndAdvance(file.wbErr);
   file.wbErr = next;

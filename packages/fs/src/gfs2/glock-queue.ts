@@ -52,7 +52,11 @@ const LONG_WAIT = 1_000_000;
  */
 export function* gfs2GlockNq(task: UserTask, holder: Gfs2Holder): MaySleep<number> {
   if (task.world.preemptible) yield PREEMPT;
-  if (tryNqNow(task, holder)) return 0;
+  if (tryNqNow(task, holder)) {
+    // Others may line up before the holder does anything.
+    if (task.world.interrupts) yield PREEMPT;
+    return 0;
+  }
   const { glock } = holder;
   if (glock.space.withdrawn && (holder.flags & LM_FLAG_NOEXP) === 0) return err(EIO);
   if ((holder.flags & GL_NOBLOCK) !== 0) return err(ECHILD);

@@ -53,6 +53,7 @@ export class Gfs2Inode extends Inode {
   /** Metadata changed. Context: atomic; the glock is held exclusively. Linux: mark_inode_dirty() */
   markDirty(): void {
     this.metadataDirty = true;
+    this.sb.journaled.add(this);
     this.glock.flags |= GLF_DIRTY;
   }
 }

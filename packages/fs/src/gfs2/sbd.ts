@@ -39,6 +39,8 @@ export class Gfs2Sbd implements SuperBlock {
   readonly readahead: ReadaheadRevision;
   readonly iomap: IomapRevision;
   readonly readBatch: number;
+  /** Inodes whose dinodes were changed since the journal was last committed. */
+  readonly journaled: Set<Gfs2Inode> = new Set();
   readonly #inodes = new Map<DiskInode, Gfs2Inode>();
 
   constructor({ node, mem, dirtyLimit, disk, revision, lm, startWorker }: MountOptions) {
@@ -85,6 +87,7 @@ export class Gfs2Sbd implements SuperBlock {
   evictUnused(task: UserTask, inode: Gfs2Inode): void {
     if (inode.disk.links > 0 || inode.disk.openCount > 0 || inode.mapping.iMmap.size > 0) return;
     this.#inodes.delete(inode.disk);
+    this.journaled.delete(inode);
     dropAllPages(task, inode.mapping);
     this.disk.evict(inode.disk);
   }
