@@ -165,8 +165,7 @@ export class PhysMem {
     bugOn(this.mapcount[frame] !== 0, "freed page is mapped");
     bugOn(this.mappingSlot[frame] !== 0, "freed page is in the page cache");
     if ((this.flags[frame] & PG_WAITERS) !== 0) {
-      this.pageWaiters.delete(waitKey(frame, PG_LOCKED));
-      this.pageWaiters.delete(waitKey(frame, PG_WRITEBACK));
+      for (let wait = 0; wait < WAITS; wait++) this.pageWaiters.delete(waitKey(frame, wait));
     }
     if (this.pins.size > 0) this.pins.delete(frame);
     if (this.poison !== null) healPage(this, frame);
@@ -189,9 +188,12 @@ export class PhysMem {
   }
 }
 
-/** Where `pageWaiters` keeps those who sleep on this bit of a page. */
-export function waitKey(frame: Pfn, bit: number): number {
-  return frame * 2 + (bit === PG_LOCKED ? 0 : 1);
+/** Ways to wait for a page: the values of PageWait. */
+const WAITS = 3;
+
+/** Where `pageWaiters` keeps those who wait for a page in one of these ways. */
+export function waitKey(frame: Pfn, wait: number): number {
+  return frame * WAITS + wait;
 }
 
 /** First byte of a frame in PhysMem.u8. Frames times page size stay below 2^32. */

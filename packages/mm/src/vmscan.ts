@@ -119,13 +119,12 @@ export function* shrinkPage(task: UserTask, mem: PhysMem, frame: Pfn): MaySleep<
  */
 export function reclaimUnmapped(task: UserTask, mem: PhysMem, frame: Pfn, mapping: AddressSpace): boolean {
   const { accesses } = task.world;
-  accesses?.read(mem.pageId(frame));
-  // Any other reference is somebody who uses the page now.
+  // Who looked the page up, or uses it, has a reference: an attempt is an event also when it fails.
+  accesses?.write(mem.pageId(frame));
+  accesses?.write(mapping.slotId(mem.index[frame]));
   if (pageMapping(mem, frame) !== mapping || mem.refcount[frame] !== 2 || mem.mapcount[frame] !== 0) return false;
   if ((mem.flags[frame] & (PG_DIRTY | PG_WRITEBACK)) !== 0) return false;
   task.world.trace?.emit(task, "mm_vmscan_reclaim", frame, mapping.ino, mem.index[frame]);
-  accesses?.write(mem.pageId(frame));
-  accesses?.write(mapping.slotId(mem.index[frame]));
   lruCacheDel(mem, frame);
   mapping.remove(frame);
   return true;

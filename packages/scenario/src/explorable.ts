@@ -6,12 +6,12 @@
 // belong to looking at the end.
 
 import * as fs from "@faultline/fs";
-import { type FsTask, type Gfs2Revision, Machine } from "@faultline/fs";
+import { type FsTask, type Gfs2Revision, LM_ST_EXCLUSIVE, Machine } from "@faultline/fs";
 import { type MayFault, PAGE_SIZE, pagesFor, type Verdict, type World } from "@faultline/kernel";
 import { HostMemory, PG_UPTODATE, pageAddress } from "@faultline/mm";
 import { FlatVolume } from "./flat-volume.ts";
 import { Names } from "./maps.ts";
-import type { Op, Scenario } from "./op.ts";
+import type { Op, Scenario, ScenarioFile } from "./op.ts";
 import { IOBUF_SIZE, type OpContext, runOp } from "./ops.ts";
 import { fillPattern } from "./pattern.ts";
 import type { OpResult } from "./result.ts";
@@ -136,22 +136,24 @@ export class StagedRun {
     const task = this.#runner;
     this.#iobuf = yield* mapIobuf(task, resident);
     for (const file of scenario.files) {
-      if (!files.has(file.name)) yield* makeFile(task, file, this.#iobuf, this.#names, resident);
-      else if (file.cached) yield* this.#cache(file.name, file.size);
+      if (files.has(file.name)) yield* this.#adopt(file);
+      else yield* makeFile(task, file, this.#iobuf, this.#names, resident);
     }
     if (scenario.threads.length > 0) yield* this.#runOps(this.#context(task, null), scenario.ops, []);
   }
 
-  *#cache(name: string, size: number): MayFault<void> {
-    const fd = yield* fs.sysOpen(this.#runner, name, fs.O_RDONLY);
-    for (let at = 0; at < size; at += this.#stage.resident) {
-      expectDone(
-        yield* fs.sysPread64(this.#runner, fd, this.#iobuf, this.#stage.resident, at),
-        Math.min(this.#stage.resident, size - at),
-        name,
-      );
+  /** A file that is on disk already: known to the node, its glock exclusive as whoever made it left it, cached or not. */
+  *#adopt({ name, size, cached }: ScenarioFile): MayFault<void> {
+    const { resident } = this.#stage;
+    const task = this.#runner;
+    const inode = this.machine.nodes[0].sbd.lookup(name, false);
+    if (typeof inode !== "number") inode.glock.state = LM_ST_EXCLUSIVE;
+    if (!cached) return;
+    const fd = yield* fs.sysOpen(task, name, fs.O_RDONLY);
+    for (let at = 0; at < size; at += resident) {
+      expectDone(yield* fs.sysPread64(task, fd, this.#iobuf, resident, at), Math.min(resident, size - at), name);
     }
-    expectDone(yield* fs.sysClose(this.#runner, fd), 0, name);
+    expectDone(yield* fs.sysClose(task, fd), 0, name);
   }
 
   #context(task: FsTask, barrier: Barrier | null): OpContext {

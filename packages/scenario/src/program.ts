@@ -49,7 +49,7 @@ export function scenarioProgram(
     revision: kernel.name,
     environment,
     trace,
-    mutants: mutants.map((mutant) => scenarioProgram(scenario, mutant, environment)),
+    mutants: mutants.map((mutant) => ({ ...scenarioProgram(scenario, mutant, environment), name: mutant.title })),
     start(world) {
       expectations ??= new Expectations(stage);
       if (world.trace === trace) trace.clear();

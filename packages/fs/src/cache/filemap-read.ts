@@ -130,6 +130,7 @@ function getReadBatch(mapping: FileMapping, iocb: Kiocb, count: number, batch: P
     const frame = mapping.find(index);
     accesses?.read(mapping.slotId(index));
     if (frame === 0) break;
+    accesses?.read(mem.pageId(frame));
     getPage(mem, frame);
     batch.push(frame);
     if ((mem.flags[frame] & (PG_UPTODATE | PG_READAHEAD)) !== PG_UPTODATE) return false;
@@ -327,6 +328,7 @@ function* readyPage(
       return yield* readOrDrop(task, mapping, frame);
     }
   }
+  mem.world.accesses?.read(mem.pageId(frame));
   if ((mem.flags[frame] & PG_READAHEAD) !== 0) {
     if ((iocb.flags & IOCB_NOIO) !== 0) {
       putPage(mem, frame);

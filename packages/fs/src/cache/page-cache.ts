@@ -106,6 +106,7 @@ function deletePage(task: UserTask, mapping: FileMapping, frame: Pfn): void {
   bugOn((mem.flags[frame] & PG_LOCKED) === 0, "a page leaves the cache without its lock");
   if ((mem.flags[frame] & PG_DIRTY) !== 0) {
     mem.flags[frame] &= ~PG_DIRTY;
+    mem.world.accesses?.read(mapping.dirtyId);
     mapping.nrDirty--;
     mapping.host.sb.dirty.count--;
   }
@@ -200,6 +201,8 @@ export function invalidateMappingPages(task: UserTask, mapping: FileMapping, fir
   const { mem } = mapping;
   mapping.pages.forEach(first, last + 1, (_index, entry) => {
     const frame = entry as Pfn;
+    mem.world.accesses?.write(mapping.slotId(mem.index[frame]));
+    mem.world.accesses?.write(mem.pageId(frame));
     const busy = (mem.flags[frame] & (PG_LOCKED | PG_DIRTY | PG_WRITEBACK)) !== 0;
     if (busy || mem.mapcount[frame] > 0 || mem.refcount[frame] !== 1) return;
     trylockPage(task, mem, frame);
@@ -230,6 +233,7 @@ export function* invalidateInodePages2(
   yield* forEachLockedPage(task, mapping, first, last + 1, function* (frame): MaySleep<void> {
     yield* waitOnPageWriteback(mem, frame);
     tryToUnmap(task, frame);
+    mem.world.accesses?.write(mapping.slotId(mem.index[frame]));
     // Ours and the cache's: whoever else holds the page would keep stale bytes.
     if ((mem.flags[frame] & PG_DIRTY) !== 0 || mem.refcount[frame] !== 2) status = err(EBUSY);
     else deletePage(task, mapping, frame);

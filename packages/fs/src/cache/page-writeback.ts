@@ -41,6 +41,7 @@ export function markPageDirty(task: UserTask, mapping: FileMapping, frame: Pfn):
   const { flags } = mapping.mem;
   if ((flags[frame] & PG_DIRTY) !== 0) return;
   flags[frame] |= PG_DIRTY;
+  mapping.mem.world.accesses?.read(mapping.dirtyId);
   mapping.nrDirty++;
   mapping.host.sb.dirty.count++;
   task.nrDirtied++;
@@ -99,6 +100,7 @@ export function clearPageDirtyForIo(task: UserTask, mapping: FileMapping, frame:
   if (pageMkclean(task, frame) > 0) folioMarkDirty(task, mapping, frame);
   if ((flags[frame] & PG_DIRTY) === 0) return false;
   flags[frame] &= ~PG_DIRTY;
+  mapping.mem.world.accesses?.read(mapping.dirtyId);
   mapping.nrDirty--;
   mapping.host.sb.dirty.count--;
   return true;
@@ -136,6 +138,7 @@ export function* writeCachePages(
     index <= last;
     index = mapping.pages.next(index + 1, last + 1)
   ) {
+    mapping.mem.world.accesses?.write(mapping.dirtyId);
     if (mapping.nrDirty === 0 && mapping.nrWriteback === 0) break;
     const frame = mapping.find(index);
     if ((mem.flags[frame] & (PG_DIRTY | PG_WRITEBACK)) === 0) continue;
@@ -217,6 +220,7 @@ export function* filemapWriteAndWait(
   start: number,
   end: number,
 ): MaySleep<Status> {
+  mapping.mem.world.accesses?.write(mapping.dirtyId);
   if (mapping.nrDirty === 0 && mapping.nrWriteback === 0) return checkWritebackError(mapping);
   return yield* mapping.ops.writepages(task, mapping, { start, end, sync: true });
 }

@@ -20,7 +20,7 @@ export class DiskInode {
   links = 1;
   /** Open files, on all nodes. */
   openCount = 0;
-  /** Its requests, where the disk is a task of its own; made for the first one. */
+  /** Its requests, where the disk is a task of its own. */
   queue: RequestQueue | null = null;
   /** It is gone: unlinked, and nobody has it open. What still comes for it is void. */
   evicted = false;

@@ -81,6 +81,7 @@ export class Disk {
       this.fs.closeSync(fd);
       return err(ENOSPC);
     }
+    if (this.world.preemptible) inode.queue = new RequestQueue(this, path);
     this.#byPath.set(path, inode);
     return inode;
   }
@@ -230,8 +231,7 @@ export class Disk {
    */
   submit(bio: Bio): void {
     if (this.world.preemptible) {
-      bio.inode.queue ??= new RequestQueue(this, bio.inode.path);
-      bio.inode.queue.add(bio);
+      (bio.inode.queue as RequestQueue).add(bio);
       return;
     }
     const start = Math.max(this.world.now, this.#busyUntil);

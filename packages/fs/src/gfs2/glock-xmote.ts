@@ -163,6 +163,7 @@ function demoteDone(glock: Glock): void {
  */
 export function queueWork(glock: Glock, delay: number): void {
   const { space } = glock;
+  space.world.accesses?.write(glock.id);
   if (space.dead) return;
   if (delay > 0) {
     workLater(glock, space.world.now + delay);
@@ -189,6 +190,7 @@ function workLater(glock: Glock, due: number): void {
 function* glockWorkFunc(task: UserTask, glock: Glock): MaySleep<void> {
   do {
     glock.workAgain = false;
+    task.world.accesses?.write(glock.id);
     if (glock.reply >= 0) {
       const { reply } = glock;
       glock.reply = -1;
@@ -201,6 +203,7 @@ function* glockWorkFunc(task: UserTask, glock: Glock): MaySleep<void> {
       else glock.flags = (glock.flags & ~GLF_PENDING_DEMOTE) | GLF_DEMOTE;
     }
     yield* runQueue(task, glock, false);
+    task.world.accesses?.write(glock.id);
   } while (askedAgain(glock));
   glock.worker = null;
 }

@@ -89,10 +89,13 @@ export class Gfs2Holder {
 /** Ready when a request was answered, either way. */
 export class HolderAnswer extends WaitChannel {
   readonly holder: Gfs2Holder;
+  /** Of the lock that is waited for. */
+  readonly lockClass: string;
 
   constructor(holder: Gfs2Holder) {
     super(holder.glock.label);
     this.holder = holder;
+    this.lockClass = holder.glock.lockClass;
   }
 
   override isReady(): boolean {

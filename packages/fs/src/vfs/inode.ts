@@ -1,6 +1,6 @@
 // struct inode: a file as one node sees it, and its page cache. Filesystems extend it.
 
-import { type MaySleep, type Pfn, RwSemaphore, type Status, WaitChannel, wakeUpAll } from "@faultline/kernel";
+import { type MaySleep, type Pfn, partOf, RwSemaphore, type Status, WaitChannel, wakeUpAll } from "@faultline/kernel";
 import { AddressSpace, type AddressSpaceOperations, type UserTask } from "@faultline/mm";
 import { Errseq } from "../cache/errseq.ts";
 import type { PagePins } from "../cache/page-pins.ts";
@@ -48,7 +48,15 @@ export class FileMapping extends AddressSpace {
   readonly errseq: Errseq = new Errseq();
   /** Who keeps references to pages across a fault; made for the first of them. */
   pins: PagePins | null = null;
+
+  /** What access logs call the count of dirty pages: whose pages come and go reads it, who looks at it writes. */
+  get dirtyId(): number {
+    return this.slotId(DIRTY_COUNT);
+  }
 }
+
+/** A slot beyond all pages. */
+const DIRTY_COUNT = 2 ** 33;
 
 export abstract class Inode {
   readonly sb: SuperBlock;
@@ -58,10 +66,10 @@ export abstract class Inode {
   /** Serialises writers; held across a whole write, fault-in included. Linux: i_rwsem */
   readonly rwsem: RwSemaphore;
   abstract readonly mapping: FileMapping;
-  /** Bytes; changed under rwsem and the filesystem's own lock. */
-  size = 0;
-  /** Direct I/O in flight; change it with dioBegin and dioEnd. Linux: i_dio_count */
-  dioCount = 0;
+  #size = 0;
+  readonly #accessId: number;
+  /** Direct I/O in flight; kept by dioBegin and dioEnd. Linux: i_dio_count */
+  dioInFlight = 0;
   /** Ready while no direct I/O is in flight. */
   readonly dioDone: DioDone;
   /** Simulated microseconds of the last change. */
@@ -73,8 +81,26 @@ export abstract class Inode {
     this.sb = sb;
     this.ino = ino;
     this.label = label;
+    this.#accessId = sb.world.newId(label);
     this.rwsem = new RwSemaphore(sb.world, "i_rwsem", `i_rwsem ${label}`);
     this.dioDone = new DioDone(this);
+  }
+
+  /** Bytes; changed under rwsem and the filesystem's own lock, and looked at by readers who have neither. */
+  get size(): number {
+    this.sb.world.accesses?.read(this.#accessId);
+    return this.#size;
+  }
+
+  set size(size: number) {
+    if (size !== this.#size) this.sb.world.accesses?.write(this.#accessId);
+    this.#size = size;
+  }
+
+  /** Direct I/O in flight, for whoever acts on it. */
+  get dioCount(): number {
+    this.sb.world.accesses?.read(partOf(this.rwsem.id, DIO_COUNT));
+    return this.dioInFlight;
   }
 
   /** Does the file's data lie with its metadata? */
@@ -82,6 +108,9 @@ export abstract class Inode {
   /** The data with the metadata changed. Context: atomic. */
   abstract markInlineDirty(): void;
 }
+
+/** The part of i_rwsem that stands for dioCount in access logs. */
+const DIO_COUNT = 2;
 
 class DioDone extends WaitChannel {
   readonly inode: Inode;
@@ -92,16 +121,18 @@ class DioDone extends WaitChannel {
   }
 
   override isReady(): boolean {
-    return this.inode.dioCount === 0;
+    return this.inode.dioInFlight === 0;
   }
 }
 
 /** Direct I/O on the inode begins. Context: atomic. Linux: inode_dio_begin() */
 export function dioBegin(inode: Inode): void {
-  inode.dioCount++;
+  inode.sb.world.accesses?.write(partOf(inode.rwsem.id, DIO_COUNT));
+  inode.dioInFlight++;
 }
 
 /** Direct I/O on the inode is over. Context: atomic. Linux: inode_dio_end() */
 export function dioEnd(inode: Inode): void {
-  if (--inode.dioCount === 0) wakeUpAll(inode.dioDone);
+  inode.sb.world.accesses?.write(partOf(inode.rwsem.id, DIO_COUNT));
+  if (--inode.dioInFlight === 0) wakeUpAll(inode.dioDone);
 }

@@ -1,0 +1,116 @@
+// Scenarios under every schedule: is the deadlock found before the fix, is it gone after, would a bug in the fix be
+// found, and does the search see whatever a schedule can lead to? The last is tried with schedules at random, which
+// know nothing of declared accesses: an access that is not declared shows as a state that the search never saw.
+import { readFileSync } from "node:fs";
+import { type Certificate, certify, conclude, explore, openSearch, type Program, verify } from "@faultline/explore";
+import { mutantsOf, REVISIONS } from "@faultline/fs";
+import { parseScenarios, scenarioProgram } from "@faultline/scenario";
+import { describe, expect, test } from "vitest";
+
+const scenarios = parseScenarios(
+  readFileSync(new URL("../scenarios/explore.jsonl", import.meta.url), "utf8"),
+  "explore",
+);
+
+function programOf(id: string, kernel: string, environment: Readonly<Record<string, number>> = {}): Program {
+  const scenario = scenarios.find((each) => each.id === id)!;
+  return scenarioProgram(scenario, REVISIONS[kernel], environment, mutantsOf(REVISIONS[kernel]));
+}
+
+describe("before the fix", () => {
+  test("a task that meets itself in the queue of a glock is a BUG that nothing averts", () => {
+    const { executions, findings } = explore(programOf("self", "5.10"));
+    expect([executions, findings.length]).toEqual([1, 1]);
+    expect([findings[0].kind, findings[0].noReturn]).toEqual(["bug", "doomed"]);
+    expect(findings[0].what).toBe("kernel BUG at fs/gfs2/glock.c:1403!");
+  });
+
+  test("two files crossed deadlock; lockdep's cycle is confirmed; there is a point of no return", () => {
+    const { deadlocks, findings, locks, surprises } = explore(programOf("abba", "5.10"));
+    expect([deadlocks, findings.length, surprises]).toEqual([1, 1, 0]);
+    expect(findings[0].what).toBe("thread 0 waits for glock b (PR), thread 1 waits for glock a (PR)");
+    expect(findings[0].noReturn).toMatchObject({ instead: expect.stringContaining("had run first") });
+    expect(locks.filter(({ verdict }) => verdict === "confirmed").map(({ cycle }) => cycle)).toContainEqual([
+      "glock:inode",
+    ]);
+  });
+
+  test("PCT finds it within the runs that its bound promises", () => {
+    const program = programOf("abba", "5.10");
+    const one = openSearch(program, { mode: "pct", depth: 2, runs: 1 });
+    const bound = Number(/probability of ([\d.e-]+)/.exec(one.promise ?? "")?.[1]);
+    const search = openSearch(program, { mode: "pct", depth: 2, runs: Math.ceil(3 / bound) });
+    while (search.tally.counts.deadlocks === 0 && search.advance(20));
+    expect(search.tally.counts.deadlocks).toBeGreaterThan(0);
+  });
+});
+
+describe("the fix", () => {
+  test.each(["self", "abba", "two-tasks-one-file", "two-pages-alone"])("%s: nothing within one eviction", (id) => {
+    const result = explore(programOf(id, "6.12", { evict: 1 }));
+    expect([result.complete, result.findings, result.surprises]).toEqual([true, [], 0]);
+  });
+
+  const planted = programOf("two-pages", "6.12", { evict: 1 }).mutants ?? [];
+  test("has five mutants", () => expect(planted).toHaveLength(5));
+  test.each(planted.map((mutant) => [mutant.name, mutant] as const))("one that %s is found", (_name, mutant) => {
+    const search = openSearch(mutant);
+    while (search.tally.sightings.length === 0 && search.advance(20));
+    expect(search.tally.sightings.length).toBeGreaterThan(0);
+  });
+});
+
+test("a certificate is confirmed; without one of its executions, or with another budget, it is not", () => {
+  const program = programOf("two-pages-alone", "6.12", { evict: 2 });
+  const search = openSearch(program, { keepSchedules: true });
+  while (search.advance(100));
+  const certificate = certify(program, search.tally, { complete: true, keepSchedules: true }) as Certificate;
+  expect(certificate.mutants).toHaveLength(5);
+  expect(verify(program, certificate).isConfirmed).toBe(true);
+  const short = { ...certificate, executions: certificate.executions - 1, frontier: certificate.frontier.slice(1) };
+  expect(verify(program, short).isConfirmed).toBe(false);
+  const other = { ...certificate, bounds: { ...certificate.bounds, environment: { evict: 1 } } };
+  expect(verify(program, other).isConfirmed).toBe(false);
+});
+
+describe("no schedule at random leads to a state that the search has not seen", () => {
+  test.each([
+    ["abba", "6.12", { evict: 1 }],
+    ["two-tasks-one-file", "6.12", { evict: 2 }],
+    ["two-pages-alone", "6.12", { "disk-error": 1, evict: 1 }],
+    ["abba", "5.10", { "disk-error": 1 }],
+  ] as const)("%s on %s with %o", (id, kernel, environment) => {
+    const program = programOf(id, kernel, environment);
+    const states = (options: object): Set<string> => {
+      const seen = new Set<string>();
+      const watched: Program = {
+        ...program,
+        start(world) {
+          const running = program.start(world);
+          const invariant = (): null => {
+            seen.add(running.state?.() ?? "");
+            return null;
+          };
+          return { ...running, invariant };
+        },
+      };
+      const search = openSearch(watched, options);
+      while (search.advance(100));
+      return seen;
+    };
+    const all = states({});
+    expect(all.size).toBeGreaterThan(0);
+    for (const state of states({ mode: "random", runs: 150 })) expect(all).toContain(state);
+  });
+});
+
+test("what is found is told from its replay", () => {
+  const program = programOf("abba", "5.10");
+  const search = openSearch(program, { mode: "random", runs: 60, seed: 3 });
+  while (search.advance(20));
+  const result = conclude(program, search.tally, { mode: "random", complete: false, promise: search.promise });
+  for (const { schedule, steps } of result.findings) {
+    expect(schedule).toMatch(/^p/);
+    expect(steps.length).toBeGreaterThan(0);
+  }
+});
