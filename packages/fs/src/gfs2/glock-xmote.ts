@@ -1,7 +1,7 @@
 // Changing the state of a glock (fs/gfs2/glock.c): what the queue needs next is found by runQueue; getting ready
 // for it, asking the lock manager and taking its answer may have to wait, and then a worker goes on.
 
-import { bugOn, type MaySleep } from "@faultline/kernel";
+import { bugOn, GLOCK_STATE_NAMES, type MaySleep } from "@faultline/kernel";
 import type { UserTask } from "@faultline/mm";
 import { glockLog } from "../log.ts";
 import {
@@ -142,7 +142,10 @@ function endXmote(glock: Glock): void {
 function stateChange(task: UserTask, glock: Glock, state: number): void {
   const { space } = glock;
   task.world.trace?.emit(task, "gfs2_glock_state_change", glock.number, state, glock.target);
-  if (glockLog.enabled) glockLog("%s: %s is %s now, was %s", space.node, glock.label, state, glock.state);
+  if (glockLog.enabled) {
+    const [from, to] = [GLOCK_STATE_NAMES[glock.state], GLOCK_STATE_NAMES[state]];
+    glockLog("%s: %s goes from %s to %s", space.node, glock.label, from, to);
+  }
   if (state !== glock.target) glock.holdTime = Math.max(glock.holdTime - HOLD_DECREASE, MIN_HOLD_TIME);
   glock.state = state;
   glock.lastChange = task.world.now;
