@@ -90,17 +90,16 @@ function* faultInIter<Y>(
  */
 export function isIterFaultedIn(task: UserTask, i: IovIter, size: number): boolean {
   if (!userBackedIter(i)) return true;
-  return task.world.trace === null && isIterResident(task, i, size);
+  return task.world.trace === null && isIterResident(task, i, size, false);
 }
 
 /**
- * Is the memory of the next `size` bytes, or of all that remain, there: would a copy in the iterator's direction
- * get to their end?
+ * Is the memory of the next `size` bytes, or of all that remain, there: would a copy out of it, or into it if
+ * `write`, get to its end?
  *
  * Context: atomic. Returns: false also when that cannot be told without trying.
  */
-export function isIterResident(task: UserTask, i: IovIter, size: number): boolean {
-  const write = !i.dataSource;
+export function isIterResident(task: UserTask, i: IovIter, size: number, write: boolean): boolean {
   let left = Math.min(size, i.count);
   if (i.kind === "ubuf") return isFaultedIn(task, i.ubuf + i.iovOffset, left, write);
   if (i.kind !== "iovec") return false;

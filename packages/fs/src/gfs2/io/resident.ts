@@ -43,7 +43,7 @@ export const readResident: ResidentIo = (task, iocb, to) => {
   const { mapping } = inode;
   const { pos } = iocb;
   const { count } = to;
-  if (!isPlain(task, iocb, inode, count) || !isIterResident(task, to, count)) return null;
+  if (!isPlain(task, iocb, inode, count) || !isIterResident(task, to, count, true)) return null;
   if (cleanPages(mapping, pos, count, PG_READAHEAD) < 0) return null;
   const { ra } = iocb.file;
   const end = pos + count;
@@ -76,7 +76,7 @@ export const writeResidentIn =
     const inode = iocb.file.inode as Gfs2Inode;
     const { pos } = iocb;
     const { count } = from;
-    if (!isPlain(task, iocb, inode, count) || !isIterResident(task, from, count)) return null;
+    if (!isPlain(task, iocb, inode, count) || !isIterResident(task, from, count, false)) return null;
     if (pos + count > task.fileSizeLimit || !isTimeCurrent(task, inode) || !areBlocks(inode, pos, count)) return null;
     const clean = cleanPages(inode.mapping, pos, count, PG_LOCKED);
     // Nor may the task come to where it has to look at the limits.
