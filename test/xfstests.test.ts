@@ -133,3 +133,10 @@ test("246 before: 5.10 gives up the chunk of a page, v4 all of it; the file keep
     expect(results(done, "generic-246", "sum")).toEqual([sumOf(bytes)]);
   }
 });
+
+test("what xfstests does not have: a page read directly into a shared mapping of itself never ends, not even today", () => {
+  const found = readFileSync(new URL("../scenarios/found.jsonl", import.meta.url), "utf8");
+  const [scenario] = parseScenarios(found, "found.jsonl");
+  const { verdict } = runScenario(scenario, { kernel: REVISIONS["6.12"] });
+  expect(verdict).toMatchObject({ kind: "livelock", loop: "gfs2_file_direct_read" });
+});

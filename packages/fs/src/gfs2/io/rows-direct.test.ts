@@ -1,7 +1,7 @@
 // What direct I/O does, row by row.
 
 import { PAGE_SIZE } from "@faultline/kernel";
-import { MAP_PRIVATE } from "@faultline/mm";
+import { MAP_PRIVATE, MAP_SHARED } from "@faultline/mm";
 import { expect } from "vitest";
 import { O_DIRECT, O_RDWR, sysPread64, sysPwrite64 } from "../../index.ts";
 import { fileByte, type Outcome, type Rig } from "../../testing/rig.ts";
@@ -138,5 +138,22 @@ testRows([
       "6.1": "4p io=1 rounds=1",
     },
     after: (rig) => expect(rig.inode("f").mapping.nrDirty).toBe(0),
+  },
+  {
+    // Not in the table: random calls found it here, and then a real 6.12 did the same until it was killed.
+    row: "-",
+    desc: "a page read into a shared mapping of itself: writing it back first takes the permission to store away again",
+    act: (rig) => {
+      rig.make("f", { size: "dd" });
+      const fd = rig.open("f", O_RDWR | O_DIRECT);
+      return rig.measure(sysPread64(rig.task, fd, rig.map(fd, 2, MAP_SHARED), PAGE_SIZE, 0));
+    },
+    want: {
+      "5.10": "bug io=1 rounds=0",
+      v4: "livelock io=201 rounds=201",
+      "5.16": "livelock io=201 rounds=201",
+      "5.18": "livelock io=201 rounds=201",
+      "6.1": "livelock io=201 rounds=201",
+    },
   },
 ]);
