@@ -213,7 +213,7 @@ describe("a read without the lock, whose page references keep the lock on its no
     };
     return { rig, verdict: rig.run([b.process, reads(direct)], [a.process, late()]) };
   }
-  const moments = Array.from({ length: 24 }, (_, i) => i * 20);
+  const moments = Array.from({ length: 16 }, (_, i) => i * 20);
 
   test("faults enabled: at some moments it hangs, although task A holds no lock of file a", () => {
     const hangs = moments

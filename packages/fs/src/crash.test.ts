@@ -198,7 +198,7 @@ const write = (pos: number, text: string): Step =>
 const truncate = (size: number): Step =>
   function* (process, fd, model) {
     model.truncate(size);
-    yield* sysFtruncate(process.task, fd, size);
+    expect(yield* sysFtruncate(process.task, fd, size)).toBe(0);
   };
 const sync: Step = function* (process, fd, model) {
   expect(yield* process.fsync(fd)).toBe(0);
