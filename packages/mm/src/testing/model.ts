@@ -4,7 +4,7 @@
 // Bytes are known at four offsets of each page only; -1 is a byte that the reference does not know.
 
 import { PAGE_SIZE } from "@faultline/kernel";
-import { MMAP_BASE, PROT_NONE, PROT_WRITE, TASK_SIZE } from "../index.ts";
+import { MMAP_BASE, PROT_NONE, PROT_WRITE } from "../index.ts";
 
 /** The offsets at which the reference knows bytes. */
 export const PROBES: readonly number[] = [0, 1, 2047, 4095];
@@ -158,5 +158,3 @@ export function* probesOf(address: number, size: number): Generator<[number, num
     }
   }
 }
-
-export const LAST_VPN: number = TASK_SIZE / PAGE_SIZE;
