@@ -167,8 +167,9 @@ class Weaver {
 
   /** The same again is told once. */
   #joinTwins(): void {
-    const [before, last] = this.#rows.slice(-2);
-    if (before.lane !== last.lane || before.text.replace(/ \(\d+ times\)$/, "") !== last.text) return;
+    const [last, before] = this.#rows.slice(-2).reverse();
+    if (before === undefined || before.lane !== last.lane || before.text.replace(/ \(\d+ times\)$/, "") !== last.text)
+      return;
     const times = Number(/\((\d+) times\)$/.exec(before.text)?.[1] ?? 1) + 1;
     this.#rows.pop();
     before.text = `${last.text} (${times} times)`;

@@ -34,7 +34,7 @@ describe("the verdict", () => {
 
   test("several scenarios: exit 1 as soon as one has a finding", async () => {
     const { status, out } = await run("--kernel", "5.10");
-    expect([status, out.trimEnd().split("\n").at(-1)]).toEqual([1, "3 scenarios, 3 with a finding"]);
+    expect([status, out.trimEnd().split("\n").at(-1)]).toEqual([1, "3 scenarios, 2 with a finding"]);
   });
 });
 
