@@ -35,11 +35,17 @@ function table(): string {
   );
   const lines = [
     ["theme", ...kernels],
-    ["---", ...kernels.map(() => "---")],
     ...themes.map((theme) => [theme, ...byKernel.map((rows) => cell(rows.get(theme)))]),
     ["**all**", ...total.map((row) => `**${cell(row)}**`)],
   ];
-  return lines.map((line) => `| ${line.join(" | ")} |`).join("\n");
+  // As the formatter leaves it: columns as wide as their widest cell.
+  const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));
+  lines.splice(
+    1,
+    0,
+    widths.map((width) => "-".repeat(width)),
+  );
+  return lines.map((line) => `| ${line.map((text, i) => text.padEnd(widths[i])).join(" | ")} |`).join("\n");
 }
 
 const START = "<!-- conformance: written by the conformance tests -->";
