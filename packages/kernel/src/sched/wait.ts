@@ -91,7 +91,7 @@ export class Completion extends WaitChannel {
   /** Sleep until it is complete. Context: sleeps. Linux: wait_for_completion() */
   *wait(task: Task): MaySleep<void> {
     if (task.world.preemptible) yield this;
-    while (!this.#done) yield this;
+    while (!this.isReady()) yield this;
     this.#world?.accesses?.acquire(this.#id, false);
   }
 }
