@@ -1,6 +1,6 @@
 // get_user_pages and its kin: who gets which pages, with which references, and what is said when not all can
 // be had.
-import { downRead, EFAULT, EINTR, EINVAL, ENOMEM, PAGE_SIZE, type Pfn, upRead } from "@faultline/kernel";
+import { downRead, EFAULT, EHWPOISON, EINTR, EINVAL, ENOMEM, PAGE_SIZE, type Pfn, upRead } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import {
   dupMm,
@@ -8,6 +8,7 @@ import {
   FOLL_FAST_ONLY,
   FOLL_FORCE,
   FOLL_GET,
+  FOLL_HWPOISON,
   FOLL_MADV_POPULATE,
   FOLL_NOFAULT,
   FOLL_NOWAIT,
@@ -42,6 +43,7 @@ import {
   putUserPages,
   TASK_SIZE,
   UserTask,
+  VM_FAULT_HWPOISON,
   VM_IO,
   VM_MAYREAD,
   VM_PFNMAP,
@@ -236,13 +238,44 @@ describe("without faulting", () => {
     expect(fast(AT + PAGE_SIZE, 0) + fast(TASK_SIZE, 0) + fast(-PAGE_SIZE, 0) + fast(2 ** 63, 0)).toBe(1);
   });
 
-  test("FOLL_NOWAIT starts the read and comes back with nothing", () => {
+  test("FOLL_NOWAIT starts the read and comes back with nothing, or with what came before", () => {
+    const rig = new Rig();
+    const file = new MemoryFile(rig.mem, PAGE_SIZE, { latency: 1000 });
+    rig.mmap({ address: AT, length: PAGE_SIZE });
+    rig.mmap({ address: AT + PAGE_SIZE, length: PAGE_SIZE, flags: MAP_SHARED | 0x10, backing: file.backing });
+    rig.store(AT, 1);
+    const locked = { held: true };
+    rig.run(
+      (function* () {
+        yield* downRead(rig.task, rig.mm.mmapLock);
+        const flags = FOLL_GET | FOLL_NOWAIT | FOLL_UNLOCKABLE;
+        expect(yield* getUserPagesLocked(rig.task, AT + PAGE_SIZE, 1, flags, [], locked)).toBe(0);
+        // Not even the lock was let go.
+        expect([locked.held, rig.mm.mmapLock.readers]).toEqual([true, [rig.task]]);
+        upRead(rig.task, rig.mm.mmapLock);
+      })(),
+    );
+    expect(file.calls.filter((call) => call.startsWith("read"))).toEqual(["read 0"]);
+    expect(get(rig, AT, 2, FOLL_NOWAIT).got).toBe(1);
+    expect(rig.world.now).toBeLessThan(file.latency);
+    // Whoever waits finds the page; then nobody needs to.
+    expect(rig.load(AT + PAGE_SIZE)).toBe(file.byteAt(0));
+    expect(rig.world.now).toBeGreaterThanOrEqual(file.latency);
+    expect(get(rig, AT, 2, FOLL_NOWAIT).got).toBe(2);
+    expect(file.calls.filter((call) => call.startsWith("read"))).toEqual(["read 0"]);
+  });
+
+  test.each([
+    { flags: 0, want: -EFAULT },
+    { flags: FOLL_HWPOISON, want: -EHWPOISON },
+  ])("a page that the hardware has lost: $want with flags $flags", ({ flags, want }) => {
     const rig = new Rig();
     const file = new MemoryFile(rig.mem, PAGE_SIZE);
     rig.mmap({ address: AT, length: PAGE_SIZE, flags: MAP_SHARED | 0x10, backing: file.backing });
-    // The file sees RETRY_NOWAIT; this one reads all the same, so what is checked is that nothing is waited for.
-    expect(get(rig, AT, 1, FOLL_NOWAIT).got).toBe(1);
-    expect(rig.mm.mmapLock.isFree()).toBe(true);
+    file.mkwriteAnswers.push(VM_FAULT_HWPOISON, VM_FAULT_HWPOISON);
+    expect(get(rig, AT, 1, FOLL_WRITE | flags).got).toBe(want);
+    expect(rig.store(AT, 1)).toBe("SIGBUS");
+    rig.check();
   });
 });
 

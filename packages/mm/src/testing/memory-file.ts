@@ -1,12 +1,22 @@
 // A file that lives in an array: the smallest backing that does what filesystems do for mm. Reads and
 // write-backs take simulated time; errors and answers of ->page_mkwrite can be ordered.
 
-import { Completion, type MaySleep, PAGE_SIZE, type Pfn, type Status, upRead, type World } from "@faultline/kernel";
+import {
+  bugOn,
+  Completion,
+  type MaySleep,
+  PAGE_SIZE,
+  type Pfn,
+  type Status,
+  upRead,
+  type World,
+} from "@faultline/kernel";
 import {
   AddressSpace,
   type AddressSpaceOperations,
   allocPage,
   endPageWriteback,
+  FAULT_FLAG_RETRY_NOWAIT,
   faultFlagAllowRetryFirst,
   getPage,
   lockPage,
@@ -23,6 +33,7 @@ import {
   pageMapping,
   pageMkclean,
   putPage,
+  trylockPage,
   type UserTask,
   unlockPage,
   unmapMappingPages,
@@ -140,6 +151,9 @@ export class MemoryFile {
       let frame = mapping.find(vmf.pgoff);
       if (frame === 0 || (mem.flags[frame] & (PG_UPTODATE | PG_ERROR)) === 0) {
         major = VM_FAULT_MAJOR;
+        if (this.latency > 0 && (vmf.flags & FAULT_FLAG_RETRY_NOWAIT) !== 0) {
+          return this.#startRead(task, vmf.pgoff) ? major | VM_FAULT_RETRY : VM_FAULT_OOM;
+        }
         const drops = this.latency > 0 && faultFlagAllowRetryFirst(vmf.flags);
         if (drops) upRead(task, vmf.vma.mm.mmapLock);
         const page = yield* this.#readPage(task, vmf.pgoff);
@@ -195,19 +209,43 @@ export class MemoryFile {
     if (pageMapping(mem, frame) === mapping && (mem.flags[frame] & PG_UPTODATE) === 0) {
       this.calls.push(`read ${index}`);
       yield* this.#wait();
-      if (this.badPages.has(index)) {
-        mem.flags[frame] |= PG_ERROR;
-      } else {
-        const from = index * PAGE_SIZE;
-        mem.u8.set(this.disk.subarray(from, from + PAGE_SIZE), pageAddress(frame));
-        if (this.size < from + PAGE_SIZE) {
-          mem.u8.fill(0, pageAddress(frame) + Math.max(0, this.size - from), pageAddress(frame) + PAGE_SIZE);
-        }
-        mem.flags[frame] |= PG_UPTODATE;
-      }
+      this.#fill(frame, index);
     }
     unlockPage(mem, frame);
     return frame;
+  }
+
+  /** Start reading a page that is not cached, and wait for nothing. Returns: false when there is no memory. */
+  #startRead(task: UserTask, index: number): boolean {
+    const { mem, mapping } = this;
+    if (mapping.find(index) !== 0) return true;
+    const frame = mem.tryAllocPage(true);
+    if (frame === 0) return false;
+    mapping.add(index, frame);
+    lruCacheAdd(mem, frame);
+    this.calls.push(`read ${index}`);
+    bugOn(!trylockPage(task, mem, frame), "a new page is locked");
+    this.world.after(this.latency, () => {
+      this.#fill(frame, index);
+      unlockPage(mem, frame);
+      putPage(mem, frame);
+    });
+    return true;
+  }
+
+  /** What a read brings into the page. */
+  #fill(frame: Pfn, index: number): void {
+    const { mem } = this;
+    if (this.badPages.has(index)) {
+      mem.flags[frame] |= PG_ERROR;
+      return;
+    }
+    const from = index * PAGE_SIZE;
+    mem.u8.set(this.disk.subarray(from, from + PAGE_SIZE), pageAddress(frame));
+    if (this.size < from + PAGE_SIZE) {
+      mem.u8.fill(0, pageAddress(frame) + Math.max(0, this.size - from), pageAddress(frame) + PAGE_SIZE);
+    }
+    mem.flags[frame] |= PG_UPTODATE;
   }
 
   *#mkwrite(task: UserTask, vmf: VmFault): MaySleep<number> {
