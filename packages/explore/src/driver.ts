@@ -55,8 +55,8 @@ export class Driver implements Chooser, AccessLog {
   readonly tasks: (Task | undefined)[] = [undefined];
   /** Pid -> 1 when the task can go on. */
   readonly able: number[] = [0];
-  /** Whose steps were run, in order, CLOCK for a timer; since the caller last emptied it. */
-  steps: number[] = [];
+  /** Whose steps were run, in order, CLOCK for a timer; since they were last taken. */
+  #steps: number[] = [];
 
   /** What the latest event did; the next one gets new lists. */
   accesses: number[] = [];
@@ -94,7 +94,7 @@ export class Driver implements Chooser, AccessLog {
     this.world = new World(this.#options);
     this.tasks.fill(undefined);
     this.able.fill(0);
-    if (this.steps.length > 0) this.steps = [];
+    if (this.#steps.length > 0) this.#steps = [];
     if (this.crashes.length > 0) this.crashes = [];
     if (this.spawned.length > 0) this.spawned = [];
     this.running = this.program.start(this.world);
@@ -123,7 +123,7 @@ export class Driver implements Chooser, AccessLog {
     this.#open(choices);
     this.world.accesses = this;
     do {
-      this.steps.push(pid);
+      this.#steps.push(pid);
       this.#resume(task);
       this.#look(pid);
       if (this.accesses.length > 0 || this.points.length > 0 || this.woken.length > 0) return true;
@@ -132,25 +132,31 @@ export class Driver implements Chooser, AccessLog {
     return false;
   }
 
+  /** Whose steps were run since this was last asked, in order. */
+  takeSteps(): number[] {
+    const steps = this.#steps;
+    this.#steps = [];
+    return steps;
+  }
+
   /** Let time pass, when nobody can go on. Returns: false when nothing is due. */
   tick(): boolean {
     this.#open(NONE);
     this.world.accesses = null;
     if (!this.world.expireTimer()) return false;
-    this.steps.push(CLOCK);
+    this.#steps.push(CLOCK);
     this.#look(CLOCK);
     return true;
   }
 
-  /** Repeat steps of an earlier execution, and nothing but these. */
-  repeat(pid: number, steps: readonly number[] | null, choices: readonly number[]): void {
-    this.world.accesses = null;
+  /** Repeat steps of an earlier execution, and nothing but these: one of `pid`, or those of `run`. */
+  repeat(pid: number, run: readonly number[] | null, choices: readonly number[]): void {
     this.#choices = choices;
     this.#chosen = 0;
-    if (steps === null) {
+    if (run === null) {
       this.#resume(this.tasks[pid] as Task);
     } else {
-      for (const each of steps) {
+      for (const each of run) {
         if (each === CLOCK) this.world.expireTimer();
         else this.#resume(this.tasks[each] as Task);
       }

@@ -69,7 +69,7 @@ export class Explorer {
     this.#orders = orders;
     this.#witness = witness;
     const steps = prefix.map(({ pid, choices }) => unforeseen(pid, choices));
-    if (steps.length > 0) this.path.pending[0].push({ steps, start: 0, end: steps.length, children: [], relied: null });
+    if (steps.length > 0) this.path.pending[0] = [{ steps, start: 0, end: steps.length, children: [], relied: null }];
   }
 
   /** The path was put in place by somebody else: go on from there. */
@@ -83,7 +83,7 @@ export class Explorer {
     let done = 0;
     let share = 1;
     for (let e = path.root; e <= path.steps.length; e++) {
-      const all = path.entered[e] + path.pending[e].length;
+      const all = path.entered[e] + (path.pending[e]?.length ?? 0);
       if (all === 0) break;
       share /= all;
       done += share * Math.max(path.entered[e] - 1, 0);
@@ -105,7 +105,7 @@ export class Explorer {
   #backtrack(): boolean {
     const { path } = this;
     let depth = path.steps.length;
-    while (depth >= path.root && path.pending[depth].length === 0) depth--;
+    while (depth >= path.root && (path.pending[depth]?.length ?? 0) === 0) depth--;
     if (depth < path.root) return false;
     path.truncate(depth);
     return true;
@@ -133,10 +133,10 @@ export class Explorer {
   /** Start the program and repeat the events that stay. */
   #rerun(): void {
     const { driver, path } = this;
-    const { steps } = path;
+    const { steps, details } = path;
     driver.begin();
     if (steps.length === 0) for (const pid of driver.spawned) path.order.spawned(pid, -1);
-    for (let e = 0; e < steps.length; e++) driver.repeat(steps[e].pid, path.runs[e], steps[e].choices);
+    for (let e = 0; e < steps.length; e++) driver.repeat(steps[e].pid, details[e].run, steps[e].choices);
     driver.resumeWatch();
     this.#last = steps.length > 0 ? steps[steps.length - 1].pid : 0;
   }
@@ -150,7 +150,7 @@ export class Explorer {
     if (path.entered[path.steps.length] > 0) return "nothing";
     for (let pid = this.#choose(); pid !== 0; pid = this.#choose()) {
       if (driver.perform(pid, NONE)) {
-        this.#append(pid, []);
+        this.#append(pid, null);
         return null;
       }
       if (driver.exhausted) return this.#ours("limit");
@@ -164,7 +164,7 @@ export class Explorer {
   /** Execute the first step of the first branch that is there. Returns: false when there is none. */
   #followAny(): boolean {
     const pending = this.path.pending[this.path.steps.length];
-    while (pending.length > 0) if (this.#follow(pending.shift() as Branch)) return true;
+    while (pending !== null && pending.length > 0) if (this.#follow(pending.shift() as Branch)) return true;
     return false;
   }
 
@@ -180,11 +180,13 @@ export class Explorer {
       return false;
     }
     this.#append(pid, advance(branch));
-    if (leaf) for (const missed of regrets(branch, path.steps[e].accesses)) path.add(e, missed);
+    if (leaf && branch.relied !== null) {
+      for (const missed of regrets(branch.relied, path.steps[e].accesses)) path.add(e, missed);
+    }
     return true;
   }
 
-  #append(pid: number, pending: Branch[]): void {
+  #append(pid: number, pending: Branch[] | null): void {
     this.path.append(this.driver, pid, pending);
     this.#last = pid;
     if (this.#orders.length > 0) this.#checkCut();
@@ -229,7 +231,7 @@ export class Explorer {
   #tick(): boolean {
     this.#foreseeBlocked();
     if (!this.driver.tick()) return false;
-    this.#append(CLOCK, []);
+    this.#append(CLOCK, null);
     return true;
   }
 

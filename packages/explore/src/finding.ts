@@ -81,12 +81,12 @@ export class Ledger {
 
   /** Of several crashes, those that no other came before: after the first the state may be anything. */
   #noteCrashes(path: Path): void {
-    const { crashes, order } = path;
-    const crashed = path.steps.map((_, e) => e).filter((e) => crashes[e] !== null);
+    const { details, order } = path;
+    const crashed = path.steps.map((_, e) => e).filter((e) => details[e].crash !== null);
     for (const e of crashed) {
       if (crashed.some((other) => other !== e && order.ordered(other, e))) continue;
       const length = path.steps.filter((_, other) => order.ordered(other, e)).length;
-      this.#add(crashes[e] as Fault, path, length, (other) => order.ordered(other, e));
+      this.#add(details[e].crash as Fault, path, length, (other) => order.ordered(other, e));
     }
   }
 

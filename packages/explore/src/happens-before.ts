@@ -50,13 +50,28 @@ export class HappensBefore {
     return this.#clocks[b * this.#width + this.#pids[a]] >= this.#ordinals[a];
   }
 
-  /** How many events of `pid` happen before event e. */
-  clock(e: number, pid: number): number {
-    return pid < this.#width ? this.#clocks[e * this.#width + pid] : 0;
-  }
-
+  /** Which event of its task it is, from 1. */
   ordinal(e: number): number {
     return this.#ordinals[e];
+  }
+
+  /**
+   * Copy to `into` what comes after event a but does not happen after it: the events from number `from` on.
+   *
+   * Returns: how many there are.
+   */
+  copyUnordered<T>(a: number, from: number, items: readonly T[], into: T[]): number {
+    const clocks = this.#clocks;
+    const width = this.#width;
+    const ordinal = this.#ordinals[a];
+    const end = this.#length * width;
+    let copied = 0;
+    let e = from;
+    for (let at = from * width + this.#pids[a]; at < end; at += width) {
+      if (clocks[at] < ordinal) into[copied++] = items[e];
+      e++;
+    }
+    return copied;
   }
 
   /** Note that event `parent` spawned a task; -1 when it was there from the start. */

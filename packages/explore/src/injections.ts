@@ -23,14 +23,10 @@ export class Injections {
   }
 
   /** Note the choices of one execution. */
-  note(
-    steps: readonly Step[],
-    points: readonly (readonly Point[] | null)[],
-    tasks: readonly (Task | undefined)[],
-  ): void {
+  note(steps: readonly Step[], points: readonly (readonly Point[])[], tasks: readonly (Task | undefined)[]): void {
     const counts = new Map<string, number>();
     for (const [e, { pid }] of steps.entries()) {
-      for (const { choice, picked } of points[e] ?? []) {
+      for (const { choice, picked } of points[e]) {
         const task = tasks[pid]?.comm ?? "";
         const nth = (counts.get(`${pid} ${choice}`) ?? 0) + 1;
         counts.set(`${pid} ${choice}`, nth);

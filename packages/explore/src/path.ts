@@ -1,13 +1,13 @@
 // The execution that is being explored, event by event, with what the search knows at each point of it: what
 // was explored from there, what sleeps, what is still to be explored, and what could be reversed.
 
-import { conflict, TAKE } from "./access.ts";
+import { TAKE } from "./access.ts";
 import type { EventName, Order } from "./cut.ts";
 import type { Driver, Point } from "./driver.ts";
 import { crashFault, type Fault } from "./finding.ts";
 import { CLOCK, clear, HappensBefore } from "./happens-before.ts";
 import type { Budgets } from "./program.ts";
-import { ALL, foreseen, isSameStep, NONE, type Step, trimmed, weakInitial } from "./step.ts";
+import { executed, foreseen, isSameStep, NONE, type Step, stepsConflict, trimmed, weakInitial } from "./step.ts";
 import { type Branch, insert } from "./wakeup-tree.ts";
 
 /** `last` could come before event `first` and all that depends on it. */
@@ -20,27 +20,44 @@ interface Reversal {
   witness: Step | null;
 }
 
-const NOBODY: readonly number[] = [];
+/** What a re-execution and a report need to know of an event, beside its step. */
+export interface Details {
+  /** The steps to run, when it is not just one of its task. */
+  readonly run: readonly number[] | null;
+  readonly points: readonly Point[];
+  /** Tasks that it let go on, other than by releasing a lock. */
+  readonly woken: readonly number[];
+  readonly spawned: readonly number[];
+  /** The bug or livelock that it ran into. */
+  readonly crash: Fault | null;
+}
+
+/** Most events are one step of one task and nothing else. */
+const PLAIN: Details = { run: null, points: [], woken: [], spawned: [], crash: null };
+
+/** Of the driver's latest event. Its lists are kept only when they are not empty: the driver uses those again. */
+function detailsOf({ points, woken, spawned, crash }: Driver, run: readonly number[] | null): Details {
+  return {
+    run,
+    points: points.length === 0 ? PLAIN.points : points,
+    woken: woken.length === 0 ? PLAIN.woken : woken,
+    spawned: spawned.length === 0 ? PLAIN.spawned : spawned,
+    crash: crash === null ? null : crashFault(crash),
+  };
+}
 
 export class Path {
   readonly order: HappensBefore = new HappensBefore();
   readonly steps: Step[] = [];
 
-  // By event number: what a re-execution needs to know.
-  /** The steps to run for an event, when it is not just one of its task. */
-  readonly runs: (readonly number[] | null)[] = [];
-  readonly points: (readonly Point[] | null)[] = [];
-  /** Tasks that it let go on, other than by releasing a lock. */
-  readonly woken: (readonly number[])[] = [];
-  readonly spawned: (readonly number[])[] = [];
-  /** The bug or livelock that it ran into. */
-  readonly crashes: (Fault | null)[] = [];
+  /** By event number. */
+  readonly details: Details[] = [];
 
   // By event number: the search, at the point before the event.
   /** What was explored from there, the event itself included, or is known to repeat what was. */
   readonly done: Step[][] = [[]];
-  /** What is still to be explored. */
-  readonly pending: Branch[][] = [[]];
+  /** What is still to be explored; null for nothing. */
+  readonly pending: (Branch[] | null)[] = [null];
   /** How many branches were entered. */
   readonly entered: number[] = [0];
 
@@ -65,31 +82,22 @@ export class Path {
     this.order.truncate(length);
     if (this.#wakers.length === 0) return;
     this.#wakers.length = 0;
-    for (let e = 0; e < length; e++) for (const pid of this.woken[e]) this.#wakers[pid] = e;
+    for (let e = 0; e < length; e++) for (const pid of this.details[e].woken) this.#wakers[pid] = e;
   }
 
   /** Add what the driver's latest event did. `pending`: what is to be explored after it. */
-  append(driver: Driver, pid: number, pending: Branch[]): void {
-    const e = this.steps.length;
-    const points = driver.points.length === 0 ? null : driver.points;
-    const choices = points === null ? NONE : trimmed(points.map(({ picked }) => picked));
-    const step: Step = { pid, accesses: driver.accesses, choices, settled: ALL };
-    if (driver.steps.length === 1) {
-      driver.steps.pop();
-      this.runs[e] = null;
-    } else {
-      this.runs[e] = driver.steps;
-      driver.steps = [];
-    }
-    this.points[e] = points;
-    this.woken[e] = driver.woken.length === 0 ? NOBODY : driver.woken;
-    this.spawned[e] = driver.spawned.length === 0 ? NOBODY : driver.spawned;
-    this.crashes[e] = driver.crash === null ? null : crashFault(driver.crash);
-    this.admit(step, pending);
+  append(driver: Driver, pid: number, pending: Branch[] | null): void {
+    const { points, woken, spawned, crash } = driver;
+    const steps = driver.takeSteps();
+    const run = steps.length === 1 ? null : steps;
+    const choices = points.length === 0 ? NONE : trimmed(points.map(({ picked }) => picked));
+    const isPlain = run === null && points.length + woken.length + spawned.length === 0 && crash === null;
+    const details = isPlain ? PLAIN : detailsOf(driver, run);
+    this.admit(executed(pid, driver.accesses, choices), details, pending);
   }
 
-  /** Add an event of which everything but its place in the order is noted already. */
-  admit(step: Step, pending: Branch[]): void {
+  /** Add an event. */
+  admit(step: Step, details: Details, pending: Branch[] | null): void {
     const { order, steps } = this;
     const e = steps.length;
     const { pid, accesses } = step;
@@ -99,8 +107,11 @@ export class Path {
       const waker = this.#wakers[pid] ?? -1;
       order.add(pid, accesses, waker > order.latest(pid) ? waker : -1, this.#heldUntil(pid));
     }
-    for (const woken of this.woken[e]) this.#wakers[woken] = e;
-    for (const spawned of this.spawned[e]) order.spawned(spawned, e);
+    this.details[e] = details;
+    if (details !== PLAIN) {
+      for (const woken of details.woken) this.#wakers[woken] = e;
+      for (const spawned of details.spawned) order.spawned(spawned, e);
+    }
     steps.push(step);
     this.#noteReversals(e);
     const done = this.done[e];
@@ -109,8 +120,10 @@ export class Path {
     if (this.done[e + 1] === undefined) this.done[e + 1] = [];
     const asleep = this.done[e + 1];
     clear(asleep);
-    for (const other of done) {
-      if (other.pid !== pid && !conflict(other.accesses, accesses)) asleep.push(other);
+    // The step itself is the last of them.
+    for (let i = 0; i < done.length - 1; i++) {
+      const other = done[i];
+      if (other.pid !== pid && !stepsConflict(other, step)) asleep.push(other);
     }
     this.pending[e + 1] = pending;
     this.entered[e + 1] = 0;
@@ -118,7 +131,8 @@ export class Path {
 
   /** Was the step that a task would make, when nothing special happens, explored from the last point? */
   isDone(pid: number): boolean {
-    for (const step of this.done[this.steps.length]) if (step.pid === pid && step.choices.length === 0) return true;
+    const done = this.done[this.steps.length];
+    for (let i = 0; i < done.length; i++) if (done[i].pid === pid && done[i].choices.length === 0) return true;
     return false;
   }
 
@@ -127,7 +141,7 @@ export class Path {
     const isKnown = (done: Step): boolean => done !== this.steps[e] && isSameStep(done, step);
     if (this.done[e].some(isKnown)) return;
     this.#scratch[0] = step;
-    insert(this.pending[e], this.#scratch, 1);
+    this.#insert(e, 1);
   }
 
   /** Must the next event of a task wait for another one, for this part of the search? */
@@ -156,7 +170,9 @@ export class Path {
   reverse(fresh: number): void {
     const { length } = this.steps;
     for (let e = this.root; e < length; e++) {
-      for (const reversal of this.#reversals[e]) {
+      const reversals = this.#reversals[e];
+      for (let i = 0; i < reversals.length; i++) {
+        const reversal = reversals[i];
         const { first, last, choice, witness } = reversal;
         if (first < this.root) continue;
         if (e < fresh && witness !== null && this.#holds(witness, first, fresh)) continue;
@@ -202,16 +218,16 @@ export class Path {
     for (let i = 0; i < races.length; i += 2) {
       reversals.push({ first: races[i], last: this.#upTo(e, races[i + 1]), choice: null, witness: null });
     }
-    const points = this.points[e];
-    if (points !== null) this.#vary(e, points, reversals);
+    const { points } = this.details[e];
+    if (points.length > 0) this.#vary(e, points, reversals);
   }
 
   /** An event as far as it is sure to go the same way when it comes before the one that it races with. */
   #upTo(e: number, position: number): Step {
     const step = this.steps[e];
-    const points = this.points[e];
-    if (position + 2 === step.accesses.length && points === null) return step;
-    const settled = points?.filter((point) => point.position <= position).length ?? 0;
+    const { points } = this.details[e];
+    if (position + 2 === step.accesses.length && points.length === 0) return step;
+    const settled = points.filter((point) => point.position <= position).length;
     return foreseen(step.pid, step.accesses.slice(0, position + 2), step.choices.slice(0, settled), settled);
   }
 
@@ -230,12 +246,10 @@ export class Path {
 
   /** Can an execution that reverses something still begin with `witness`, given what is new in this one? */
   #holds(witness: Step, first: number, fresh: number): boolean {
-    const { steps, order } = this;
-    const { length } = steps;
-    for (let e = fresh; e < length; e++) {
-      const step = steps[e];
-      if (order.ordered(first, e)) continue;
-      if (step.pid === witness.pid || conflict(step.accesses, witness.accesses)) return false;
+    const sequence = this.#scratch;
+    const length = this.order.copyUnordered(first, fresh, this.steps, sequence);
+    for (let i = 0; i < length; i++) {
+      if (sequence[i].pid === witness.pid || stepsConflict(sequence[i], witness)) return false;
     }
     return true;
   }
@@ -246,19 +260,23 @@ export class Path {
    * Returns: a step that such an execution could begin with, if one was explored; null if it is now put down.
    */
   #consider(first: number, last: Step): Step | null {
-    const { steps, order } = this;
     const sequence = this.#scratch;
-    const events = steps.length;
-    let length = 0;
-    for (let e = first + 1; e < events; e++) {
-      if (!order.ordered(first, e)) sequence[length++] = steps[e];
-    }
+    let length = this.order.copyUnordered(first, first + 1, this.steps, sequence);
     sequence[length++] = last;
-    for (const step of this.done[first]) {
-      if (step !== steps[first] && weakInitial(step, sequence, 0, length) >= 0) return step;
+    const done = this.done[first];
+    // The last of them is event `first` itself.
+    for (let i = 0; i < done.length - 1; i++) {
+      if (weakInitial(done[i], sequence, 0, length) >= 0) return done[i];
     }
-    insert(this.pending[first], sequence, length);
+    this.#insert(first, length);
     return null;
+  }
+
+  /** Put down to be explored what is in the scratch list. */
+  #insert(e: number, length: number): void {
+    const pending = this.pending[e] ?? [];
+    this.pending[e] = pending;
+    insert(pending, this.#scratch, length);
   }
 
   /** May choice i of event `changed` turn out other than 0, given what else stays in that execution? */
@@ -266,8 +284,8 @@ export class Path {
     let spent = 0;
     let failures = 0;
     for (let e = 0; e < this.steps.length; e++) {
-      const points = this.points[e];
-      if (points === null || (e > changed && this.order.ordered(changed, e))) continue;
+      const { points } = this.details[e];
+      if (points.length === 0 || (e > changed && this.order.ordered(changed, e))) continue;
       for (const [j, point] of points.entries()) {
         if (e === changed && j >= i) break;
         if (point.picked === 0) continue;

@@ -95,7 +95,7 @@ function scriptOf(program: Program, events: readonly Event[], maxSteps?: number)
     }
   }
   return new ScriptChooser(
-    driver.steps.filter((pid) => pid !== CLOCK),
+    driver.takeSteps().filter((pid) => pid !== CLOCK),
     picks,
   );
 }

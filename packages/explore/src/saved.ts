@@ -1,8 +1,7 @@
 // A search on paper: what it takes to go on with it later, or somewhere else, as plain data.
 
-import type { Point } from "./driver.ts";
 import type { Explorer } from "./explorer.ts";
-import type { Fault } from "./finding.ts";
+import type { Details } from "./path.ts";
 import type { Step } from "./step.ts";
 import type { Branch } from "./wakeup-tree.ts";
 
@@ -10,11 +9,7 @@ type SavedBranch = Omit<Branch, "children"> & { readonly children: readonly Save
 
 interface SavedEvent {
   readonly step: Step;
-  readonly run: readonly number[] | null;
-  readonly points: readonly Point[] | null;
-  readonly woken: readonly number[];
-  readonly spawned: readonly number[];
-  readonly crash: Fault | null;
+  readonly details: Details;
 }
 
 /** The point before an event. */
@@ -35,17 +30,10 @@ export interface SavedSearch {
 export function save({ path }: Explorer): SavedSearch {
   const { steps } = path;
   return {
-    events: steps.map((step, e) => ({
-      step,
-      run: path.runs[e],
-      points: path.points[e],
-      woken: path.woken[e],
-      spawned: path.spawned[e],
-      crash: path.crashes[e],
-    })),
+    events: steps.map((step, e) => ({ step, details: path.details[e] })),
     points: Array.from({ length: steps.length + 1 }, (_, e) => ({
       done: e < steps.length ? path.done[e].slice(0, -1) : path.done[e].slice(),
-      pending: path.pending[e].map(saveBranch),
+      pending: (path.pending[e] ?? []).map(saveBranch),
       entered: path.entered[e],
     })),
   };
@@ -60,14 +48,7 @@ export function restore(explorer: Explorer, saved: SavedSearch): void {
     path.done[e] = [...done];
     path.pending[e] = pending.map(loadBranch);
     const event = saved.events[e];
-    if (event !== undefined) {
-      path.runs[e] = event.run;
-      path.points[e] = event.points;
-      path.woken[e] = event.woken;
-      path.spawned[e] = event.spawned;
-      path.crashes[e] = event.crash;
-      path.admit(event.step, []);
-    }
+    if (event !== undefined) path.admit(event.step, event.details, null);
     path.entered[e] = entered;
   }
   explorer.resume();

@@ -14,6 +14,8 @@ export interface Step {
    * a step is sure.
    */
   readonly settled: number;
+  /** One bit for each object that it touches, or for several: steps without a common bit commute. */
+  readonly objects: number;
 }
 
 /** A number that no number of choices reaches. */
@@ -22,20 +24,36 @@ export const ALL = 0x3fffffff;
 /** The choices of a step in which nothing special happened: one object, so that comparing is cheap. */
 export const NONE: readonly number[] = [];
 
+/** A step that was executed. */
+export function executed(pid: number, accesses: Accesses, choices: readonly number[]): Step {
+  return { pid, accesses, choices, settled: ALL, objects: objectsOf(accesses) };
+}
+
 /** A step that was never executed, up to the access that somebody wants to see earlier. */
 export function foreseen(pid: number, accesses: Accesses, choices: readonly number[] = NONE, settled = 0): Step {
-  return { pid, accesses, choices: trimmed(choices), settled };
+  return { pid, accesses, choices: trimmed(choices), settled, objects: objectsOf(accesses) };
 }
 
 /** Whatever the task does next. */
 export function unforeseen(pid: number, choices: readonly number[] = NONE): Step {
-  return { pid, accesses: [], choices, settled: -1 };
+  return { pid, accesses: [], choices, settled: -1, objects: 0 };
 }
 
 export function trimmed(choices: readonly number[]): readonly number[] {
   let end = choices.length;
   while (end > 0 && choices[end - 1] === 0) end--;
   return end === 0 ? NONE : end === choices.length ? choices : choices.slice(0, end);
+}
+
+function objectsOf(accesses: Accesses): number {
+  let objects = 0;
+  for (let i = 0; i < accesses.length; i += 2) objects |= 1 << (accesses[i] & 31);
+  return objects;
+}
+
+/** Do two steps of different tasks fail to commute? */
+export function stepsConflict(a: Step, b: Step): boolean {
+  return (a.objects & b.objects) !== 0 && conflict(a.accesses, b.accesses);
 }
 
 /** The same task, and the same choices all through. */
@@ -60,11 +78,11 @@ function sameChoices(a: Step, b: Step): boolean {
  * Returns: its position in the sequence, `length` when it is not in it but commutes with all of it, or -1.
  */
 export function weakInitial(step: Step, sequence: readonly Step[], from: number, length: number): number {
-  const { pid, accesses } = step;
+  const { pid, objects } = step;
   for (let i = from; i < length; i++) {
     const other = sequence[i];
     if (other.pid === pid) return sameChoices(step, other) ? i : -1;
-    if (conflict(accesses, other.accesses)) return -1;
+    if ((objects & other.objects) !== 0 && conflict(step.accesses, other.accesses)) return -1;
   }
   return length;
 }

@@ -76,7 +76,12 @@ export class Scribe {
   readonly witness = (explorer: Explorer, ending: Ending): void => {
     const { path, driver } = explorer;
     this.#ledger.note(explorer, ending);
-    if (this.#asks) this.#injections.note(path.steps, path.points, driver.tasks);
+    if (this.#asks)
+      this.#injections.note(
+        path.steps,
+        path.details.map(({ points }) => points),
+        driver.tasks,
+      );
     if (this.#keepsSchedules) this.#schedules.push(this.#scheduleOf(path.steps));
   };
 

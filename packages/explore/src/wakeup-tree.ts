@@ -34,7 +34,8 @@ export function insert(branches: Branch[], sequence: Step[], length: number): vo
   // What is matched moves to the front and is passed over.
   let from = 0;
   descend: for (;;) {
-    for (const branch of level) {
+    for (let i = 0; i < level.length; i++) {
+      const branch = level[i];
       const { steps, start, end } = branch;
       let at = start;
       for (; at < end; at++) {
@@ -42,7 +43,7 @@ export function insert(branches: Branch[], sequence: Step[], length: number): vo
         if (position < 0) break;
         if (at === end - 1 && branch.children.length === 0) rely(branch, sequence, from, position);
         if (position === length) continue;
-        for (let i = position; i > from; i--) sequence[i] = sequence[i - 1];
+        for (let to = position; to > from; to--) sequence[to] = sequence[to - 1];
         from++;
       }
       if (at === start) continue;
@@ -73,8 +74,7 @@ export function isForeseen(branch: Branch): boolean {
 }
 
 /** First steps of what was left out wrongly, now that the foreseen step of a branch turns out to do this. */
-export function regrets({ relied }: Branch, accesses: Accesses): Step[] {
-  if (relied === null) return [];
+export function regrets(relied: readonly Reliance[], accesses: Accesses): Step[] {
   return relied.filter((reliance) => conflict(reliance.accesses, accesses)).map(({ first }) => first);
 }
 
