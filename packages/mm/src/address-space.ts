@@ -48,7 +48,7 @@ export class AddressSpace {
     this.host = host;
     this.ino = ino;
     this.label = label;
-    this.#id = mem.world.newId();
+    this.#id = mem.world.newId(`pages of ${label}`);
     this.invalidateLock = new RwSemaphore(mem.world, "mapping.invalidate_lock", `invalidate_lock ${label}`);
   }
 

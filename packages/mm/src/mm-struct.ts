@@ -73,7 +73,7 @@ export class MmStruct {
     this.revision = revision;
     this.limits = { ...DEFAULT_LIMITS, ...limits };
     this.mmapLock = new RwSemaphore(mem.world, "mmap_lock");
-    this.#id = mem.world.newId();
+    this.#id = mem.world.newId("page table");
   }
 
   /** What the access log calls the page table entry of a user page. */

@@ -76,7 +76,7 @@ export class PhysMem {
     host.handOver(this);
     this.world = world;
     this.evicts = world.mayChoose("evict");
-    this.#id = world.newId();
+    this.#id = world.newId("memory");
     this.frames = size / PAGE_SIZE;
     this.u8 = host.u8;
     this.refcount = host.refcount;

@@ -154,7 +154,7 @@ export class Glock extends Lock {
   readonly stats: GlockStats = { queued: 0, immediate: 0, stateChanges: 0, demotes: 0 };
 
   constructor(space: LockSpace, number: number, ops: GlockOperations, label: string) {
-    super(space.world.newId(), `glock:${ops.type}`, `glock ${label}`);
+    super(space.world.newId(`glock ${label}`), `glock:${ops.type}`, `glock ${label}`);
     this.space = space;
     this.number = number;
     this.ops = ops;
