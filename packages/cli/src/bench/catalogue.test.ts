@@ -35,6 +35,7 @@ test("every row that must be there is there, once", () => {
       "pread 1 MiB / raw copy",
       "copy_from_user 4 KiB / copyWithin",
       "copy_from_user 64 KiB / copyWithin",
+      "64 nodes, 1,000 tasks on one file / 2 nodes, 10 tasks",
     ]),
   );
 });
