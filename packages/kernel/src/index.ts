@@ -11,12 +11,14 @@ export * from "./errno.ts";
 export { ERRNO, err, errnoName, ignoreResult, isErr } from "./errno-name.ts";
 export { Lock, lockAcquired, lockReleased } from "./locking/lock.ts";
 export { type LockCycle, Lockdep, type LockEdge, MAY_FAULT } from "./locking/lockdep.ts";
-export { Mutex, mutexLock, mutexTrylock, mutexUnlock } from "./locking/mutex.ts";
+export { Mutex, mutexLock, mutexLockNow, mutexTrylock, mutexUnlock } from "./locking/mutex.ts";
 export {
   downgradeWrite,
   downRead,
+  downReadNow,
   downReadTrylock,
   downWrite,
+  downWriteNow,
   downWriteTrylock,
   RwSemaphore,
   upRead,

@@ -7,7 +7,7 @@ import {
   bugOn,
   downgradeWrite,
   downRead,
-  downReadTrylock,
+  downReadNow,
   downWrite,
   type MayFault,
   type MaySleep,
@@ -113,7 +113,7 @@ export function tryHandleFault(task: UserTask): number {
   const { mm, faultAddress: address, faultErrorCode: errorCode } = task;
   if (task.world.preemptible || task.world.lockdep !== null) return NEEDS_SLEEP;
   if (!inUserSpace(address) || (errorCode & PF_POISON) !== 0) return SIGSEGV;
-  if (!downReadTrylock(task, mm.mmapLock)) return NEEDS_SLEEP;
+  if (!downReadNow(task, mm.mmapLock)) return NEEDS_SLEEP;
   const vma = mm.vmas.lookup(address);
   let signal = NEEDS_SLEEP;
   if (vma !== null) {
@@ -130,7 +130,7 @@ function* doUserAddrFault(task: UserTask, address: number, errorCode: number): M
   let flags = faultFlags(errorCode);
   let underAreaLock = mm.revision.userFaultsLockArea && (errorCode & PF_USER) !== 0;
   // The first time handleFault has just been a scheduling point.
-  let locked = downReadTrylock(task, mm.mmapLock);
+  let locked = downReadNow(task, mm.mmapLock);
   for (;;) {
     if (!locked) yield* downRead(task, mm.mmapLock);
     const vma = mm.vmas.lookup(address) ?? (yield* findByExpanding(task, address));

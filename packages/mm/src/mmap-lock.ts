@@ -4,16 +4,16 @@
 //
 // costs no generator. In a preemptible world taking a lock is a scheduling point, and there is no short cut.
 
-import { downReadTrylock, downWriteTrylock } from "@faultline/kernel";
+import { downReadNow, downWriteNow } from "@faultline/kernel";
 import type { MmStruct } from "./mm-struct.ts";
 import type { UserTask } from "./user-task.ts";
 
 /** Take mmap_lock for reading if that needs no scheduling point. Context: atomic. Returns: true when it is held. */
 export function mmapReadLockNow(task: UserTask, mm: MmStruct): boolean {
-  return !task.world.preemptible && downReadTrylock(task, mm.mmapLock);
+  return !task.world.preemptible && downReadNow(task, mm.mmapLock);
 }
 
 /** The same for writing. */
 export function mmapWriteLockNow(task: UserTask, mm: MmStruct): boolean {
-  return !task.world.preemptible && downWriteTrylock(task, mm.mmapLock);
+  return !task.world.preemptible && downWriteNow(task, mm.mmapLock);
 }

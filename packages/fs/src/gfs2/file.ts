@@ -9,7 +9,7 @@
 
 import {
   downWrite,
-  downWriteTrylock,
+  downWriteNow,
   ENOTBLK,
   err,
   type Faulting,
@@ -218,7 +218,7 @@ function* gfs2FileWriteIter(task: UserTask, iocb: Kiocb, from: IovIter): Generat
     const status = yield* gfs2GlockNq(task, holder);
     if (status === 0) gfs2GlockDq(task, holder);
   }
-  if (task.world.preemptible || !downWriteTrylock(task, inode.rwsem)) yield* downWrite(task, inode.rwsem);
+  if (task.world.preemptible || !downWriteNow(task, inode.rwsem)) yield* downWrite(task, inode.rwsem);
   const checked = genericWriteChecks(task, iocb, from);
   const ret = checked > 0 ? yield* writeUnderRwsem(task, iocb, from, inode) : checked;
   upWrite(task, inode.rwsem);

@@ -83,7 +83,7 @@ function tryNqNow(task: UserTask, holder: Gfs2Holder): boolean {
   addToQueue(task, holder);
   promote(task, glock);
   glock.stats.immediate++;
-  if (holder.owner !== null) lockAcquired(task, glock, GLOCK_STATE_NAMES[holder.state]);
+  if (holder.owner !== null) lockAcquired(task, glock, GLOCK_STATE_NAMES[holder.state], (holder.flags & TRY) !== 0);
   return true;
 }
 
@@ -110,7 +110,7 @@ export function* gfs2GlockWait(task: UserTask, holder: Gfs2Holder): MaySleep<num
   }
   task.world.accesses?.acquire(glock.id, true);
   if (holder.error !== 0) return holder.error;
-  if (holder.owner !== null) lockAcquired(task, glock, GLOCK_STATE_NAMES[holder.state]);
+  if (holder.owner !== null) lockAcquired(task, glock, GLOCK_STATE_NAMES[holder.state], (holder.flags & TRY) !== 0);
   return (holder.flags & GL_SKIP) !== 0 ? 0 : yield* gfs2Instantiate(task, holder);
 }
 

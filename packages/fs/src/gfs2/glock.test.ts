@@ -1,6 +1,6 @@
 // Who gets a glock and when: the contract of the queue, table by table. An object that only notes what happens
 // to it stands for the inode; where another node is needed, the lock manager is the test itself.
-import { ECHILD, EIO, err, type MaySleep } from "@faultline/kernel";
+import { ECHILD, EIO, err, type MaySleep, Mutex, mutexLock } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import { bugOf, GlockBench, ManualManager } from "../testing/glock-bench.ts";
 import { GLF_DEMOTE, GLF_PENDING_DEMOTE } from "./glock.ts";
@@ -199,6 +199,20 @@ describe("requests that do not wait", () => {
     lm.asked[0].reply(EX);
     bench.run();
     expect(first.got).toBe(0);
+  });
+
+  // Not in the queue yet, and cached already: the long way, and the short one.
+  test.each([UN, EX])("lockdep learns an order from who would wait, not from a try (state %i)", (cached) => {
+    const orderAfter = (flag: number): string[] => {
+      const bench = new GlockBench();
+      if (cached !== UN) bench.cache(cached);
+      const task = bench.task("task");
+      const mutex = new Mutex(bench.world, "outer");
+      bench.world.runSync(task, mutexLock(task, mutex));
+      expect(bench.world.runSync(task, gfs2GlockNq(task, bench.holder(EX, flag)))).toBe(0);
+      return bench.world.lockdep!.edges.map(({ from, to }) => `${from} > ${to}`);
+    };
+    expect([orderAfter(0), orderAfter(LM_FLAG_TRY)]).toEqual([["outer > glock:inode"], []]);
   });
 
   test("GL_ASYNC: asked, polled, waited for", () => {

@@ -12,7 +12,7 @@ import {
   MAX_RW_COUNT,
   type MayFault,
   mutexLock,
-  mutexTrylock,
+  mutexLockNow,
   mutexUnlock,
   type Ssize,
   type Status,
@@ -198,7 +198,7 @@ function newSyncKiocb(file: File, pos: number): Kiocb {
 function* atFilePosition(task: FsTask, file: File, call: (iocb: Kiocb) => MayFault<Ssize>): MayFault<Ssize> {
   // Streams have no position, and nothing to wait for each other.
   if (!file.seekable) return yield* call(newSyncKiocb(file, 0));
-  if (task.world.preemptible || !mutexTrylock(task, file.posLock)) yield* mutexLock(task, file.posLock);
+  if (task.world.preemptible || !mutexLockNow(task, file.posLock)) yield* mutexLock(task, file.posLock);
   const iocb = newSyncKiocb(file, file.pos);
   const ret = yield* call(iocb);
   if (ret >= 0) file.pos = iocb.pos;

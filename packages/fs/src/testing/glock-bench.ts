@@ -44,7 +44,7 @@ export class ManualManager implements LockManager {
 
 export class GlockBench {
   readonly tracer: Tracer = new Tracer(1 << 12);
-  readonly world: World = new World({ trace: this.tracer });
+  readonly world: World = new World({ trace: this.tracer, lockdep: true });
   readonly space: LockSpace;
   readonly glock: Glock;
   /** What the lock did to its object, in order. */

@@ -18,10 +18,14 @@ export abstract class Lock extends WaitChannel {
   }
 }
 
-/** Note that `task` now holds `lock`. Context: atomic. */
-export function lockAcquired(task: Task, lock: Lock, mode: string): void {
+/**
+ * Note that `task` now holds `lock`. `tried`: it would not have waited for it, so that no order follows.
+ *
+ * Context: atomic.
+ */
+export function lockAcquired(task: Task, lock: Lock, mode: string, tried = false): void {
   const { world } = task;
-  if (world.lockdep !== null) world.lockdep.acquire(task, lock, mode);
+  if (world.lockdep !== null && !tried) world.lockdep.acquire(task, lock, mode);
   task.held.push({ lock, mode });
 }
 

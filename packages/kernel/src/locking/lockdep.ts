@@ -3,6 +3,7 @@
 // Locks that obey one rule share a class. Taking class B while holding class A is an edge A -> B; an edge
 // that closes a cycle means that some schedule may deadlock, and is reported once. MAY_FAULT is a class of
 // its own: user memory touched with faults enabled takes it, and a fault handler holds it while it works.
+// A lock that was taken by trying nobody waited for: what was held before it is no edge, what comes after is.
 
 import { kernelFrames } from "../sched/stack.ts";
 import type { Task } from "../sched/task.ts";

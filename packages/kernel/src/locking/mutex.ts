@@ -35,10 +35,19 @@ export class Mutex extends Lock {
  * Linux: mutex_trylock()
  */
 export function mutexTrylock(task: Task, mutex: Mutex): boolean {
+  return lockNow(task, mutex, true);
+}
+
+/** The plain first try of mutexLock, which must follow if it fails. Context: atomic, where a lock may be waited for. */
+export function mutexLockNow(task: Task, mutex: Mutex): boolean {
+  return lockNow(task, mutex, false);
+}
+
+function lockNow(task: Task, mutex: Mutex, tried: boolean): boolean {
   // Whether it works tells the task something, so an attempt is an event also when it fails.
   task.world.accesses?.read(mutex.id);
   if (mutex.owner !== null) return false;
-  take(task, mutex);
+  take(task, mutex, tried);
   return true;
 }
 
@@ -52,7 +61,7 @@ export function* mutexLock(task: Task, mutex: Mutex): MaySleep<void> {
   // The scheduling point is the mutex itself: a task is not resumed only to find that it has to wait.
   if (task.world.preemptible) yield mutex;
   while (!mutex.isReady()) yield mutex;
-  take(task, mutex);
+  take(task, mutex, false);
 }
 
 /** Let the mutex go. Context: atomic. Linux: mutex_unlock() */
@@ -64,8 +73,8 @@ export function mutexUnlock(task: Task, mutex: Mutex): void {
   wakeUp(mutex);
 }
 
-function take(task: Task, mutex: Mutex): void {
+function take(task: Task, mutex: Mutex, tried: boolean): void {
   mutex.owner = task;
   task.world.accesses?.acquire(mutex.id, true);
-  lockAcquired(task, mutex, "");
+  lockAcquired(task, mutex, "", tried);
 }

@@ -61,36 +61,54 @@ export class RwSemaphore extends Lock {
 
 /** Take it for reading if nobody writes or waits. Context: atomic. Linux: down_read_trylock() */
 export function downReadTrylock(task: Task, sem: RwSemaphore): boolean {
-  // Whether it works tells the task something, so an attempt is an event also when it fails.
-  task.world.accesses?.read(sem.line);
-  if (sem.writer !== null || sem.queue.length > 0) return false;
-  takeRead(task, sem);
-  return true;
+  return readNow(task, sem, true);
 }
 
 /** Take it for writing if it is free. Context: atomic. Linux: down_write_trylock() */
 export function downWriteTrylock(task: Task, sem: RwSemaphore): boolean {
+  return writeNow(task, sem, true);
+}
+
+/** The plain first try of downRead, which must follow if it fails. Context: atomic, where a lock may be waited for. */
+export function downReadNow(task: Task, sem: RwSemaphore): boolean {
+  return readNow(task, sem, false);
+}
+
+/** The plain first try of downWrite, which must follow if it fails. Context: atomic, where a lock may be waited for. */
+export function downWriteNow(task: Task, sem: RwSemaphore): boolean {
+  return writeNow(task, sem, false);
+}
+
+function readNow(task: Task, sem: RwSemaphore, tried: boolean): boolean {
+  // Whether it works tells the task something, so an attempt is an event also when it fails.
+  task.world.accesses?.read(sem.line);
+  if (sem.writer !== null || sem.queue.length > 0) return false;
+  takeRead(task, sem, tried);
+  return true;
+}
+
+function writeNow(task: Task, sem: RwSemaphore, tried: boolean): boolean {
   task.world.accesses?.read(sem.line);
   task.world.accesses?.read(sem.id);
   if (!sem.isFree() || sem.queue.length > 0) return false;
-  takeWrite(task, sem);
+  takeWrite(task, sem, tried);
   return true;
 }
 
 /** Take it for reading. Context: sleeps. Linux: down_read() */
 export function* downRead(task: Task, sem: RwSemaphore): MaySleep<void> {
   if (task.world.preemptible) yield PREEMPT;
-  if (downReadTrylock(task, sem)) return;
+  if (readNow(task, sem, false)) return;
   yield* waitInLine(task, sem, false);
-  takeRead(task, sem);
+  takeRead(task, sem, false);
 }
 
 /** Take it for writing. Context: sleeps. Linux: down_write() */
 export function* downWrite(task: Task, sem: RwSemaphore): MaySleep<void> {
   if (task.world.preemptible) yield PREEMPT;
-  if (downWriteTrylock(task, sem)) return;
+  if (writeNow(task, sem, false)) return;
   yield* waitInLine(task, sem, true);
-  takeWrite(task, sem);
+  takeWrite(task, sem, false);
 }
 
 /** Context: atomic. Linux: up_read() */
@@ -112,7 +130,7 @@ export function upWrite(task: Task, sem: RwSemaphore): void {
 /** Turn a write hold into a read hold; readers that wait may come in. Context: atomic. Linux: downgrade_write() */
 export function downgradeWrite(task: Task, sem: RwSemaphore): void {
   upWrite(task, sem);
-  takeRead(task, sem);
+  takeRead(task, sem, true);
 }
 
 function* waitInLine(task: Task, sem: RwSemaphore, write: boolean): MaySleep<void> {
@@ -129,17 +147,17 @@ function* waitInLine(task: Task, sem: RwSemaphore, write: boolean): MaySleep<voi
   wakeUpAll(sem);
 }
 
-function takeRead(task: Task, sem: RwSemaphore): void {
+function takeRead(task: Task, sem: RwSemaphore, tried: boolean): void {
   sem.readers.push(task);
   task.world.accesses?.acquire(sem.id, false);
-  lockAcquired(task, sem, "read");
+  lockAcquired(task, sem, "read", tried);
 }
 
-function takeWrite(task: Task, sem: RwSemaphore): void {
+function takeWrite(task: Task, sem: RwSemaphore, tried: boolean): void {
   sem.writer = task;
   task.world.accesses?.write(sem.line);
   task.world.accesses?.acquire(sem.id, true);
-  lockAcquired(task, sem, "write");
+  lockAcquired(task, sem, "write", tried);
 }
 
 function released(task: Task, sem: RwSemaphore): void {

@@ -7,7 +7,7 @@
 
 import {
   bugOn,
-  downWriteTrylock,
+  downWriteNow,
   offsetInPage,
   PAGE_SIZE,
   type Pfn,
@@ -80,7 +80,7 @@ export const writeResidentIn =
     if (pos + count > task.fileSizeLimit || !isTimeCurrent(task, inode) || !areBlocks(inode, pos, count)) return null;
     const clean = cleanPages(inode.mapping, pos, count, PG_LOCKED);
     // Nor may the task come to where it has to look at the limits.
-    if (clean < 0 || task.nrDirtied + clean >= task.nrDirtiedPause || !downWriteTrylock(task, inode.rwsem)) return null;
+    if (clean < 0 || task.nrDirtied + clean >= task.nrDirtiedPause || !downWriteNow(task, inode.rwsem)) return null;
     const window: FaultInWindow = { prevCount: 0, size: 0 };
     while (from.count > 0) {
       if (rule === null) window.size = extentSize(inode, iocb.pos, from.count);
