@@ -308,6 +308,29 @@ test("a thousand tasks contend on one lock and finish, in the order they came", 
   expect(steps).toBeLessThanOrEqual(3000);
 });
 
+test.each([
+  { desc: "at random", chooser: new RandomChooser(1) },
+  { desc: "by priority", chooser: new PctChooser({ seed: 1, depth: 3, decisions: 5000 }) },
+])("a thousand tasks contend on one lock and finish, each alone in it: $desc", ({ chooser }) => {
+  const world = new World({ chooser });
+  const lock = new Mutex(world, "m");
+  let inside = 0;
+  const order: number[] = [];
+  for (let i = 0; i < 1000; i++) {
+    world.spawn(`t${i}`, function* (task) {
+      yield* mutexLock(task, lock);
+      expect(++inside).toBe(1);
+      yield PREEMPT;
+      inside--;
+      order.push(i);
+      mutexUnlock(task, lock);
+    });
+  }
+  expect(world.run().verdict.kind).toBe("completed");
+  expect(new Set(order).size).toBe(1000);
+  expect(order).not.toEqual([...order].sort((x, y) => x - y));
+});
+
 test("a waiter that was woken in vain keeps its place", () => {
   class Turnstile extends WaitChannel {
     open = 0;

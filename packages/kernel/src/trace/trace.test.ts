@@ -48,6 +48,28 @@ test("Perfetto: functions are slices that close, everything else is an instant",
   expect(JSON.parse([...tracePerfetto([])].join(""))).toEqual([]);
 });
 
+test("Perfetto: tasks have tracks and names of their own; a return without its call is an instant", () => {
+  const tracer = new Tracer();
+  const other = { pid: 4 };
+  tracer.emit(task, "gfs2_file_write_iter_ret", -EFAULT);
+  tracer.emit(task, "gfs2_file_write_iter", 7);
+  tracer.emit(other, "gfs2_file_write_iter", 7);
+  tracer.emit(task, "gfs2_file_write_iter_ret", 4096);
+  const text = [...tracePerfetto(tracer.events(), { task: new Map([[3, "writer"]]) })].join("");
+  const events = JSON.parse(text) as { ph: string; tid: number; ts: number; name: string; args: object }[];
+  expect(events.filter(({ ph }) => ph === "M").map(({ tid, args }) => [tid, args])).toEqual([
+    [3, { name: "writer" }],
+    [4, { name: "task 4" }],
+  ]);
+  expect(events.filter(({ ph }) => ph !== "M").map(({ ph, tid, ts, name }) => [ph, tid, ts, name])).toEqual([
+    ["i", 3, 0, "gfs2_file_write_iter_ret"],
+    ["B", 3, 1, "gfs2_file_write_iter"],
+    ["B", 4, 2, "gfs2_file_write_iter"],
+    ["E", 3, 3, "gfs2_file_write_iter"],
+  ]);
+  expect(events.find(({ ts }) => ts === 0)?.args).toEqual({ ret: "-EFAULT" });
+});
+
 test("every `_ret` event belongs to an event of its own or to a function that only traces its return", () => {
   const alone = Object.keys(TRACE_EVENTS)
     .filter((name) => name.endsWith("_ret") && !(name.slice(0, -4) in TRACE_EVENTS))
