@@ -2,11 +2,9 @@
 
 import { REVISIONS } from "@faultline/fs";
 import {
-  compareRecordings,
   type Difference,
   type EventDifference,
-  reproduce,
-  runScenario,
+  replayRecording,
   scenarioMemory,
   type Tier,
   verdictText,
@@ -37,14 +35,18 @@ export interface ToldDifference extends Omit<Difference, "events"> {
   readonly events: (EventDifference & { readonly skipped: number }) | null;
 }
 
-export default function replay(task: ReplayTask): Replayed {
-  const { scenario, file, recording } = task.pair;
+/** One run after the other has it. */
+const hostMemory = scenarioMemory();
+
+export default function replay({ pair, kernel, tiers, unseen }: ReplayTask): Replayed {
+  const { scenario, file, recording } = pair;
   const { id, title } = scenario;
   try {
-    const { schedule, differences } = closest(task);
-    return { id, title, file, schedule, differences: differences.map(around) };
+    const options = { kernel: REVISIONS[kernel], tiers, unseen, hostMemory };
+    const { schedule, differences } = replayRecording(scenario, recording, options);
+    return { id, title, file, schedule, differences: firstOfTiers(differences, tiers).map(around) };
   } catch (error) {
-    const differences = task.tiers.map((tier) => ({
+    const differences = tiers.map((tier) => ({
       tier,
       where: "verdict",
       what: "outcome",
@@ -54,28 +56,6 @@ export default function replay(task: ReplayTask): Replayed {
     }));
     return { id, title, file, schedule: "c", differences };
   }
-}
-
-/** One run after the other has it. */
-const hostMemory = scenarioMemory();
-
-interface Attempt {
-  readonly schedule: string;
-  readonly differences: readonly Difference[];
-}
-
-/** First come, first served; where threads ran in another order on the recorded machine, that order. */
-function closest({ pair: { scenario, recording }, kernel, tiers, unseen }: ReplayTask): Attempt {
-  const options = { kernel: REVISIONS[kernel], traced: tiers.some((tier) => tier !== "results") };
-  const run = runScenario(scenario, { ...options, hostMemory });
-  const all = compareRecordings(scenario, recording, run.recording, { tiers, unseen });
-  const plain = { schedule: run.machine.world.scheduleString, differences: firstOfTiers(all, tiers) };
-  if (plain.differences.length === 0 || scenario.threads.length === 0) return plain;
-  const found = reproduce(scenario, recording, { kernel: options.kernel, unseen, hostMemory });
-  if (found === null) return plain;
-  const { schedule } = found;
-  const differences = firstOfTiers(found.differences, tiers);
-  return differences.length < plain.differences.length ? { schedule, differences } : plain;
 }
 
 function firstOfTiers(all: readonly Difference[], tiers: readonly Tier[]): Difference[] {

@@ -2,7 +2,7 @@ import type { Gfs2Revision } from "@faultline/fs";
 import type { HostMemory } from "@faultline/mm";
 import { compareRecordings, type Difference } from "./compare.ts";
 import type { Scenario } from "./op.ts";
-import { reproduce } from "./reproduce.ts";
+import { isCloser, reproduce } from "./reproduce.ts";
 import type { Recording } from "./result.ts";
 import { runScenario, scenarioMemory } from "./run.ts";
 import { TIERS, type Tier } from "./tier.ts";
@@ -36,9 +36,5 @@ export function replayRecording(scenario: Scenario, recording: Recording, option
   const found = reproduce(scenario, recording, { kernel, unseen, hostMemory });
   if (found === null) return plain;
   const left = found.differences.filter(({ tier }) => tiers.includes(tier));
-  return differingTiers(left) < differingTiers(differences) ? { schedule: found.schedule, differences: left } : plain;
-}
-
-function differingTiers(differences: readonly Difference[]): number {
-  return new Set(differences.map(({ tier }) => tier)).size;
+  return isCloser(left, differences) ? { schedule: found.schedule, differences: left } : plain;
 }

@@ -67,7 +67,7 @@ export function reproduce(scenario: Scenario, recording: Recording, options: Rep
         const differences = compareRecordings(scenario, recording, run.recording, { unseen });
         const schedule = formatSchedule(run.machine.world.schedule);
         const found = { schedule, run, differences, runs, failure };
-        if (best === null || rank(found.differences) < rank(best.differences)) best = found;
+        if (best === null || isCloser(differences, best.differences)) best = found;
         if (differences.length === 0) return best;
       }
       failure = follower.failure;
@@ -83,8 +83,13 @@ function isEqual(differences: readonly Difference[], tier: Tier): boolean {
   return differences.every((difference) => TIERS.indexOf(difference.tier) > TIERS.indexOf(tier));
 }
 
-/** The fewer, and the higher the tier, the better. */
-function rank(differences: readonly Difference[]): number {
+/** Does a run with these differences come closer to the recording than one with those? Results count most. */
+export function isCloser(these: readonly Difference[], those: readonly Difference[]): boolean {
+  const [one, other] = [kindOf(these), kindOf(those)];
+  return one < other || (one === other && these.length < those.length);
+}
+
+function kindOf(differences: readonly Difference[]): number {
   const kinds = new Set(differences.map(({ tier }) => tier));
   return (kinds.has("results") ? 4 : 0) + (kinds.has("protocol") ? 2 : 0) + (kinds.has("memory") ? 1 : 0);
 }
