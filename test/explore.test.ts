@@ -7,9 +7,8 @@ import { mutantsOf, REVISIONS } from "@faultline/fs";
 import { parseScenarios, scenarioProgram } from "@faultline/scenario";
 import { describe, expect, test } from "vitest";
 
-const scenarios = parseScenarios(
-  readFileSync(new URL("../scenarios/explore.jsonl", import.meta.url), "utf8"),
-  "explore",
+const scenarios = ["explore", "cures"].flatMap((name) =>
+  parseScenarios(readFileSync(new URL(`../scenarios/${name}.jsonl`, import.meta.url), "utf8"), name),
 );
 
 function programOf(id: string, kernel: string, environment: Readonly<Record<string, number>> = {}): Program {
@@ -57,6 +56,32 @@ describe("the fix", () => {
     const search = openSearch(mutant);
     while (search.tally.sightings.length === 0 && search.advance(20));
     expect(search.tally.sightings.length).toBeGreaterThan(0);
+  });
+});
+
+describe("every wrong cure is found out", () => {
+  test.each([
+    ["first-byte", "cure-straddle", {}, "livelock"],
+    ["all-or-nothing", "cure-half-a-buffer", {}, "returns EFAULT, and 16384"],
+    ["prefault-and-hope", "cure-taken-away", { evict: 1 }, "bug"],
+    ["prefault-and-hope", "cure-direct-onto-itself", {}, "bug"],
+    ["hold-references", "cure-written-back", {}, "returns EFAULT, and 16384"],
+    ["keep-glock", "cure-same-file", {}, "bug"],
+    ["keep-glock", "cure-two-files", {}, "deadlock"],
+    ["trylock-sigbus", "cure-three-threads", {}, "deadlock"],
+    ["trylock-sigbus", "cure-first-page-only", {}, "returns 4096, and 16384"],
+    ["trylock-sigbus", "cure-direct-onto-itself", {}, "livelock"],
+  ] as const)("%s by %s with %o: %s", (cure, id, environment, found) => {
+    const search = openSearch(programOf(id, `cure:${cure}`, environment));
+    while (search.tally.sightings.length === 0 && search.advance(20));
+    expect(search.tally.sightings.map(({ kind, what }) => `${kind}: ${what}`).join()).toContain(found);
+    const fix = openSearch(programOf(id, "6.12", environment));
+    fix.advance(20);
+    expect(fix.tally.sightings).toEqual([]);
+  });
+
+  test("the cure that works is not", () => {
+    expect(explore(programOf("cure-every-byte-twice", "cure:bounce-buffer", { evict: 1 })).findings).toEqual([]);
   });
 });
 

@@ -9,7 +9,7 @@
  *   enumerator.ts without reduction, or bounded  sampler.ts              at random
  *   cut.ts        several workers or machines   saved.ts                put down and taken up again
  *   finding.ts    what is wrong                  replay.ts shrink.ts narrative.ts no-return.ts  told
- *   certificate.ts nothing is wrong              verify.ts rerun.ts      checked by other means
+ *   certificate.ts nothing is wrong              verify.ts frontier.ts rerun.ts  checked by other means
  */
 
 export { Cell } from "./cell.ts";
@@ -22,8 +22,15 @@ export type { Injection } from "./injections.ts";
 export type { ClassEdge, LockVerdict } from "./lock-order.ts";
 export type { Program, Running } from "./program.ts";
 export { CATALOGUE, type CatalogueEntry } from "./programs/catalogue.ts";
-export { reportLines } from "./report.ts";
-export { conclude, type ExploreResult, type Finding, type NoReturnPoint } from "./result.ts";
+export { replayLines, reportLines } from "./report.ts";
+export {
+  conclude,
+  type ExploreResult,
+  type Finding,
+  type NoReturnPoint,
+  type ToldReplay,
+  tellReplay,
+} from "./result.ts";
 export type { SavedSearch } from "./saved.ts";
 export { driverOptions, openSearch, ReducedSearch, type Search, type SearchOptions } from "./search.ts";
 export type { Step } from "./step.ts";

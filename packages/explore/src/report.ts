@@ -1,10 +1,11 @@
 // A result as a person reads it: lines without newlines.
 
-import type { ExploreResult, Finding } from "./result.ts";
+import type { ExploreResult, Finding, ToldReplay } from "./result.ts";
 
-export function reportLines(result: ExploreResult): string[] {
+/** `command`: what to type to see the execution of a schedule again; without it only the schedule is told. */
+export function reportLines(result: ExploreResult, command?: (schedule: string) => string): string[] {
   return [
-    ...result.findings.flatMap((finding) => [...findingLines(finding, result), ""]),
+    ...result.findings.flatMap((finding) => [...findingLines(finding, result, command), ""]),
     ...(result.untold > 0 ? [`and ${count(result.untold, "finding")} more`, ""] : []),
     ...lockLines(result),
     ...injectionLines(result),
@@ -12,23 +13,40 @@ export function reportLines(result: ExploreResult): string[] {
   ];
 }
 
-function findingLines(finding: Finding, { executions }: ExploreResult): string[] {
+/** One execution, step by step, and how it ended. */
+export function replayLines({ steps, verdict }: ToldReplay): string[] {
+  return [...stepLines(steps), "", ...verdictLines(verdict)];
+}
+
+function findingLines(
+  finding: Finding,
+  { executions }: ExploreResult,
+  command: ((schedule: string) => string) | undefined,
+): string[] {
   const { kind, what, steps, verdict, noReturn, schedule } = finding;
-  const width = Math.max(0, ...steps.map(({ comm }) => comm.length));
   const lines = [`${kind.toUpperCase()} in ${finding.executions} of ${count(executions, "execution")}: ${what}`];
-  lines.push(`  schedule ${schedule}`, "");
-  for (const [i, { comm, deeds, trace }] of steps.entries()) {
-    if (typeof noReturn === "object" && noReturn.step === i + 1) {
-      lines.push("        ── before this step it could still end well; after it, it cannot ──");
-    }
-    lines.push(`  ${String(i + 1).padStart(4)}  ${comm.padEnd(width)}  ${deeds.join(", ")}`.trimEnd());
-    lines.push(...trace.map((line) => `          ${line.trim()}`));
-  }
-  lines.push("", ...verdict.map((line) => (line === "" ? "" : `  ${line}`)), "");
+  lines.push(`  schedule ${schedule}`);
+  if (command !== undefined) lines.push(`  replay: ${command(schedule)}`);
+  lines.push("", ...stepLines(steps, typeof noReturn === "object" ? noReturn.step : 0));
+  lines.push("", ...verdictLines(verdict), "");
   if (noReturn === "doomed") lines.push("  Nothing could have averted it: no schedule ends well.");
   else if (noReturn === "unknown") lines.push("  Whether it could have been averted takes too long to find out.");
   else lines.push(`  Point of no return: step ${noReturn.step}. It would have been averted if ${noReturn.instead}.`);
   return lines;
+}
+
+/** `fatal`: the step after which all is lost, from 1; 0 for none. */
+function stepLines(steps: Finding["steps"], fatal = 0): string[] {
+  const width = Math.max(0, ...steps.map(({ comm }) => comm.length));
+  return steps.flatMap(({ comm, deeds, trace }, i) => [
+    ...(fatal === i + 1 ? ["        ── before this step it could still end well; after it, it cannot ──"] : []),
+    `  ${String(i + 1).padStart(4)}  ${comm.padEnd(width)}  ${deeds.join(", ")}`.trimEnd(),
+    ...trace.map((line) => `          ${line.trim()}`),
+  ]);
+}
+
+function verdictLines(verdict: readonly string[]): string[] {
+  return verdict.map((line) => (line === "" ? "" : `  ${line}`));
 }
 
 function lockLines({ locks }: ExploreResult): string[] {

@@ -1,7 +1,7 @@
 // What a search comes to: its counts, and each finding told from a replay, with the point of no return.
 
 import { parseSchedule, type Schedule, verdictReport } from "@faultline/kernel";
-import type { Event, FindingKind, Sighting } from "./finding.ts";
+import type { Event, Fault, FindingKind, Sighting } from "./finding.ts";
 import { CLOCK } from "./happens-before.ts";
 import type { Injection } from "./injections.ts";
 import { deadlockEdges, type FoundDeadlock, type LockVerdict, lockVerdicts } from "./lock-order.ts";
@@ -25,6 +25,12 @@ export interface Finding {
   readonly verdict: readonly string[];
   /** "doomed": nothing could have helped; "unknown": it takes too long to find out. */
   readonly noReturn: NoReturnPoint | "doomed" | "unknown";
+}
+
+/** One execution, told. */
+export interface ToldReplay extends Pick<Finding, "steps" | "verdict"> {
+  /** What is wrong with it; null when nothing is. */
+  readonly fault: Fault | null;
 }
 
 /** From the point before this step some continuation ends well; from the point after it none does. */
@@ -86,6 +92,21 @@ export function conclude(
     locks: lockVerdicts(tally.edges, deadlocks, options.complete && counts.surprises === 0),
     injections: tally.injections,
     promise: options.promise ?? null,
+  };
+}
+
+/** Run one schedule and tell what happens. */
+export function tellReplay(
+  program: Program,
+  schedule: Schedule,
+  { maxSteps }: Pick<SearchOptions, "maxSteps"> = {},
+): ToldReplay {
+  const { replay, steps } = narrate(program, schedule, maxSteps);
+  const { fault, verdict } = replay;
+  return {
+    steps: steps.map(({ pid, comm, deeds, trace }) => ({ pid, comm, deeds, trace })),
+    verdict: fault?.kind === "invariant" ? [`INVARIANT: ${fault.what}`] : verdictReport(verdict),
+    fault,
   };
 }
 

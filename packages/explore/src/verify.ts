@@ -9,8 +9,9 @@
 // agrees for longer.
 
 import { parseSchedule } from "@faultline/kernel";
-import { CONFLICTS, conflict, LEAVE, SHARE, TAKE, UNSHARE } from "./access.ts";
+import { SHARE, TAKE } from "./access.ts";
 import { type Certificate, hashOf } from "./certificate.ts";
+import { Frontier } from "./frontier.ts";
 import type { Program } from "./program.ts";
 import { replay } from "./replay.ts";
 import { type Happening, identityOf, type Rerun, rerun, runTurns, type Turn } from "./rerun.ts";
@@ -35,11 +36,20 @@ export function verify(
   return new Verifier(program, certificate).verify(watch);
 }
 
+/** One execution of the frontier. */
+interface Execution {
+  readonly numbers: Uint32Array;
+  readonly waiting: Rerun["waiting"];
+}
+
 class Verifier {
   readonly #program: Program;
   readonly #certificate: Certificate;
   readonly #traces = new Set<number>();
-  #executions = 0;
+  readonly #frontier = new Frontier();
+  readonly #executions: Execution[] = [];
+  /** Turns that were tried, and whether they lead nowhere new. */
+  readonly #impossible = new Map<string, boolean>();
   #reversals = 0;
 
   constructor(program: Program, certificate: Certificate) {
@@ -51,20 +61,20 @@ class Verifier {
     return (
       this.#checkWords() ??
       this.#checkMutants() ??
-      this.#checkFrontier() ??
-      this.#checkClosure(watch) ??
+      this.#checkFrontier(watch) ??
+      this.#checkClosure() ??
       this.#confirm()
     );
   }
 
   #confirm(): Verification {
     const { mutants } = this.#certificate;
-    const why = `${this.#executions} executions, none of them bad; ${this.#reversals} reversals lead to no other; ${mutants.length} planted bugs are found`;
-    return { isConfirmed: true, why, schedule: null, executions: this.#executions, reversals: this.#reversals };
+    const why = `${this.#executions.length} executions, none of them bad; ${this.#reversals} reversals lead to no other; ${mutants.length} planted bugs are found`;
+    return { isConfirmed: true, why, schedule: null, executions: this.#executions.length, reversals: this.#reversals };
   }
 
   #refute(why: string, schedule: string | null = null): Verification {
-    return { isConfirmed: false, why, schedule, executions: this.#executions, reversals: this.#reversals };
+    return { isConfirmed: false, why, schedule, executions: this.#executions.length, reversals: this.#reversals };
   }
 
   #checkWords(): Verification | null {
@@ -95,58 +105,71 @@ class Verifier {
     return null;
   }
 
-  #checkFrontier(): Verification | null {
+  #checkFrontier(watch: (checked: number) => void): Verification | null {
     const { frontier, bounds, hash } = this.#certificate;
-    for (const schedule of frontier) {
-      const { fault, events } = rerun(this.#program, parseSchedule(schedule), bounds);
+    for (const [i, schedule] of frontier.entries()) {
+      const { fault, events, waiting } = rerun(this.#program, parseSchedule(schedule), bounds);
       if (fault !== null) return this.#refute(`an execution is bad: ${fault}`, schedule);
       const identity = identityOf(events);
       if (this.#traces.has(identity)) return this.#refute("two executions are of one trace", schedule);
       this.#traces.add(identity);
-      this.#executions++;
+      this.#executions.push({ numbers: this.#frontier.add(events), waiting });
+      watch(i + 1);
     }
     if (hashOf(this.#program, [...this.#traces]) !== hash)
       return this.#refute("the program does not do what it did then");
     return null;
   }
 
-  #checkClosure(watch: (checked: number) => void): Verification | null {
-    const { frontier, bounds } = this.#certificate;
-    for (const [i, schedule] of frontier.entries()) {
-      const execution = rerun(this.#program, parseSchedule(schedule), bounds);
-      for (const turns of this.#reversalsOf(execution)) {
-        const other = runTurns(this.#program, turns, bounds);
+  #checkClosure(): Verification | null {
+    for (const execution of this.#executions) {
+      for (const [without, turn] of this.#reversalsOf(execution)) {
         this.#reversals++;
-        // Off course: the order is not possible, because what comes later now made what comes earlier possible.
-        if (!other.isOnCourse || this.#traces.has(identityOf(other.events))) continue;
-        return this.#refute("there is an execution that it does not list", other.schedule);
+        if (this.#frontier.has(without, turn) || this.#isImpossible(without, turn)) continue;
+        const turns = without.map((number) => turnOf(this.#frontier.events[number]));
+        const { schedule } = runTurns(this.#program, [...turns, turn], this.#certificate.bounds);
+        return this.#refute("there is an execution that it does not list", schedule);
       }
-      watch(i + 1);
     }
     return null;
   }
 
-  /** Beginnings of executions in which something comes out the other way round. */
-  *#reversalsOf({ events, waiting }: Rerun): Generator<Turn[], void, void> {
-    const pasts = pastsOf(events);
+  /** Run what was not found: it may not be possible, because what comes later now made what comes earlier possible. */
+  #isImpossible(without: readonly number[], turn: Turn): boolean {
+    const key = [...without, -1, turn.pid, ...turn.choices].join();
+    let isImpossible = this.#impossible.get(key);
+    if (isImpossible === undefined) {
+      const turns = without.map((number) => turnOf(this.#frontier.events[number]));
+      const { isOnCourse, events } = runTurns(this.#program, [...turns, turn], this.#certificate.bounds);
+      isImpossible = !isOnCourse || this.#traces.has(identityOf(events));
+      this.#impossible.set(key, isImpossible);
+    }
+    return isImpossible;
+  }
+
+  /** Beginnings of executions in which something comes out the other way round: some events, and whose turn it is then. */
+  *#reversalsOf({ numbers, waiting }: Execution): Generator<[without: number[], turn: Turn], void, void> {
+    const frontier = this.#frontier;
+    const events = Array.from(numbers, (number) => frontier.events[number]);
+    const pasts = pastsOf(numbers, frontier);
     const previous = (e: number, pid: number): number => {
       const own = events.findLastIndex((event, i) => i < e && event.pid === pid);
       return own >= 0 ? own : events.findLastIndex((event, i) => i < e && event.spawned.includes(pid));
     };
     const isFree = (first: number, e: number, pid: number): boolean => {
       const last = previous(e, pid);
-      return last < 0 || (last !== first && !pasts[last].has(first));
+      return last < 0 || (last !== first && pasts[last][first] === 0);
     };
-    const without = (first: number): Turn[] =>
-      events.flatMap((event, e) => (e === first || pasts[e].has(first) ? [] : [turnOf(event)]));
+    const without = (first: number): number[] =>
+      Array.from(numbers).filter((_, e) => e !== first && pasts[e][first] === 0);
     for (const [e, event] of events.entries()) {
       for (let first = 0; first < e; first++) {
-        const position = conflictAt(events[first], event);
+        const position = frontier.conflictAt(numbers[first], numbers[e]);
         if (position < 0 || !isFree(first, e, event.pid)) continue;
         const asked = event.asked.filter((each) => each.position <= position);
-        yield [...without(first), { pid: event.pid, choices: asked.map(({ picked }) => picked) }];
+        yield [without(first), { pid: event.pid, choices: asked.map(({ picked }) => picked) }];
       }
-      for (const choices of this.#othersThan(events, e, pasts)) yield [...without(e), { pid: event.pid, choices }];
+      for (const choices of this.#othersThan(events, e, pasts)) yield [without(e), { pid: event.pid, choices }];
     }
     for (const { pid, lock } of waiting) {
       for (const [first, event] of events.entries()) {
@@ -154,20 +177,16 @@ class Verifier {
           (object, i) => i % 2 === 0 && object === lock && isTaking(event.accesses[i + 1]),
         );
         if (takes && event.pid !== pid && isFree(first, events.length, pid))
-          yield [...without(first), { pid, choices: [] }];
+          yield [without(first), { pid, choices: [] }];
       }
     }
   }
 
   /** The other ways in which the choices of an event could have gone, within the budgets. */
-  *#othersThan(
-    events: readonly Happening[],
-    e: number,
-    pasts: readonly ReadonlySet<number>[],
-  ): Generator<number[], void, void> {
+  *#othersThan(events: readonly Happening[], e: number, pasts: readonly Uint8Array[]): Generator<number[], void, void> {
     const { asked } = events[e];
     const { environment, failures } = this.#certificate.bounds;
-    const stays = events.filter((_, i) => i !== e && !pasts[i].has(e)).flatMap((event) => event.asked);
+    const stays = events.filter((_, i) => i !== e && pasts[i][e] === 0).flatMap((event) => event.asked);
     for (const [i, { choice, count, picked }] of asked.entries()) {
       const spent = [...stays, ...asked.slice(0, i)].filter((each) => each.picked !== 0);
       const affordable =
@@ -189,46 +208,17 @@ function isTaking(deed: number): boolean {
   return deed === TAKE || deed === SHARE;
 }
 
-/** For each event, the events that it depends on, directly or not. */
-function pastsOf(events: readonly Happening[]): Set<number>[] {
-  const pasts: Set<number>[] = [];
-  for (const [e, event] of events.entries()) {
-    const past = new Set<number>();
+/** For each event, which events it depends on, directly or not: 1 for those. */
+function pastsOf(numbers: Uint32Array, frontier: Frontier): Uint8Array[] {
+  const pasts: Uint8Array[] = [];
+  for (const [e, number] of numbers.entries()) {
+    const past = new Uint8Array(numbers.length);
     for (let i = e - 1; i >= 0; i--) {
-      if (past.has(i) || !dependsOn(event, events[i])) continue;
-      past.add(i);
-      for (const earlier of pasts[i]) past.add(earlier);
+      if (past[i] === 1 || !frontier.depends(numbers[i], number)) continue;
+      past[i] = 1;
+      for (let earlier = 0; earlier < i; earlier++) past[earlier] |= pasts[i][earlier];
     }
     pasts.push(past);
   }
   return pasts;
-}
-
-function dependsOn(event: Happening, earlier: Happening): boolean {
-  if (event.pid === earlier.pid || event.now !== earlier.now || earlier.spawned.includes(event.pid)) return true;
-  return conflict(event.accesses, earlier.accesses) || letsIn(earlier, event);
-}
-
-/** Does an event let go of a lock that a later one takes? */
-function letsIn(earlier: Happening, event: Happening): boolean {
-  return earlier.accesses.some((lock, i) => {
-    const deed = earlier.accesses[i + 1];
-    if (i % 2 !== 0 || (deed !== LEAVE && deed !== UNSHARE)) return false;
-    return event.accesses.some((object, j) => {
-      const taking = event.accesses[j + 1];
-      return j % 2 === 0 && object === lock && (taking === TAKE || (taking === SHARE && deed === LEAVE));
-    });
-  });
-}
-
-/** Position of the first access of `event` that does not commute with `earlier`, or -1; -1 for a task's own events. */
-function conflictAt(earlier: Happening, event: Happening): number {
-  if (earlier.pid === event.pid) return -1;
-  for (let i = 0; i < event.accesses.length; i += 2) {
-    const conflicting = CONFLICTS[event.accesses[i + 1]];
-    for (let j = 0; j < earlier.accesses.length; j += 2) {
-      if (event.accesses[i] === earlier.accesses[j] && ((conflicting >> earlier.accesses[j + 1]) & 1) !== 0) return i;
-    }
-  }
-  return -1;
 }

@@ -3,7 +3,7 @@
 // while another thread writes its source may take some of its pieces before and others after.
 
 import { World } from "@faultline/kernel";
-import { type Ending, type Stage, StagedRun } from "./explorable.ts";
+import { type Ending, exploredOf, type Stage, StagedRun } from "./explorable.ts";
 import type { OpResult } from "./result.ts";
 
 /** Orders of operations to try; with more of them than this nothing is expected. */
@@ -20,10 +20,10 @@ export class Expectations {
   #orders = 0;
 
   constructor(stage: Stage) {
-    const { threads } = stage.scenario;
+    const threads = exploredOf(stage.scenario);
     this.#returns = threads.map((ops) => ops.map(() => new Set()));
     const orders = ordersOf(threads.map(({ length }) => length));
-    if (orders !== null && threads.length > 0) for (const order of orders) this.#try(stage, order);
+    if (orders !== null) for (const order of orders) this.#try(stage, order);
   }
 
   /** What is wrong with an ending, in words; null when nothing is. */
@@ -56,7 +56,7 @@ export class Expectations {
 
   #try(stage: Stage, order: readonly number[]): void {
     const run = new StagedRun(stage, new World());
-    const next = stage.scenario.threads.map(() => 0);
+    const next = exploredOf(stage.scenario).map(() => 0);
     for (const thread of order) if (run.runAlone(thread, next[thread]++).kind !== "completed") return;
     this.#orders++;
     const { results, files } = run.ending;

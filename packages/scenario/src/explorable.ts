@@ -51,6 +51,11 @@ export class Stage {
   }
 }
 
+/** The operations that are explored, by thread; one thread where the scenario has none. */
+export function exploredOf({ threads, ops }: Scenario): readonly (readonly Op[])[] {
+  return threads.length > 0 ? threads : [ops];
+}
+
 function patternOf(size: number, seed: number): Uint8Array {
   const bytes = new Uint8Array(size);
   fillPattern(bytes, seed, 0);
@@ -81,7 +86,7 @@ export class StagedRun {
       volume: this.#volume,
     });
     this.#runner = this.machine.task("runner");
-    this.results = scenario.threads.length > 0 ? scenario.threads.map(() => []) : [[]];
+    this.results = exploredOf(scenario).map(() => []);
     this.#aside(this.#prepare());
   }
 
@@ -103,7 +108,7 @@ export class StagedRun {
     const context = this.#context(this.#runner, null);
     this.machine.start(
       this.#runner,
-      this.#runOps(context, [this.#stage.scenario.threads[thread][op]], this.results[thread]),
+      this.#runOps(context, [exploredOf(this.#stage.scenario)[thread][op]], this.results[thread]),
     );
     return this.machine.world.runAside();
   }

@@ -1,12 +1,23 @@
 // faultline explore: every schedule of a program within bounds.
 
 import { writeFileSync } from "node:fs";
-import { CATALOGUE, certify, conclude, type ExploreResult, reportLines, type SearchOptions } from "@faultline/explore";
+import {
+  CATALOGUE,
+  certify,
+  conclude,
+  type ExploreResult,
+  replayLines,
+  reportLines,
+  type SearchOptions,
+  tellReplay,
+} from "@faultline/explore";
+import { parseSchedule, type Schedule } from "@faultline/kernel";
 import { defineCommand } from "citty";
 import { readCheckpoint, writeCheckpoint } from "../checkpoint.ts";
 import { conduct, type Plan } from "../conduct.ts";
 import type { Io } from "../io.ts";
 import type { Command } from "../main.ts";
+import { exploreLine } from "../replay-line.ts";
 import { programOf, readBuiltIn, readOfScenario, type Source } from "../source.ts";
 import { oneOf, type readArgs, readBudgets, UsageError, wholeNumber } from "../usage.ts";
 
@@ -56,6 +67,7 @@ const args = {
   },
   resume: { type: "string", valueHint: "FILE", description: "go on from a checkpoint" },
   certificate: { type: "string", valueHint: "FILE", description: "write there a certificate when nothing is found" },
+  replay: { type: "string", valueHint: "S", description: "tell one execution, by the schedule that a finding gives" },
   json: { type: "boolean", description: "print the result as one line of JSON" },
 } as const;
 
@@ -70,6 +82,7 @@ export const explore: Command<typeof args> = {
 };
 
 async function runExplore(given: Args, io: Io): Promise<number> {
+  if (given.replay !== undefined) return runReplay(given, given.replay, io);
   const plan = readPlan(given, io);
   const { source, options } = plan;
   const { tally, complete, promise, seconds } = await conduct(plan, io);
@@ -81,7 +94,7 @@ async function runExplore(given: Args, io: Io): Promise<number> {
     writeFileSync(given.certificate as string, `${JSON.stringify(certificate)}\n`);
   }
   if (given.json === true) io.out(`${JSON.stringify(summary(result, plan, seconds))}\n`);
-  else io.out(text(result, seconds));
+  else io.out(text(result, seconds, (schedule) => exploreLine(io, { ...plan, file: given.file }, schedule)));
   if (certificate !== null) {
     const written = `certificate written to ${given.certificate}`;
     io.err(typeof certificate === "string" ? `no certificate: ${certificate}\n` : `${written}\n`);
@@ -90,8 +103,32 @@ async function runExplore(given: Args, io: Io): Promise<number> {
   return isProven ? 0 : 1;
 }
 
-function text(result: ExploreResult, seconds: number): string {
-  return `${[...reportLines(result), `${seconds.toFixed(2)} s`].join("\n")}\n`;
+function text(result: ExploreResult, seconds: number, command: (schedule: string) => string): string {
+  return `${[...reportLines(result, command), `${seconds.toFixed(2)} s`].join("\n")}\n`;
+}
+
+/** Tell one execution. */
+function runReplay(given: Args, text: string, io: Io): number {
+  const { maxSteps } = readOptions(given);
+  const other = (["mode", "shard", "checkpoint", "resume", "certificate", "workers"] as const).find(
+    (name) => given[name] !== undefined,
+  );
+  if (other !== undefined) throw new UsageError(`--${other} does not go together with --replay; leave one out`);
+  const program = programOf(readSource(given, io));
+  const told = tellReplay(program, readSchedule(text), maxSteps === undefined ? {} : { maxSteps });
+  if (given.json === true) io.out(`${JSON.stringify({ program: program.name, schedule: text, ...told })}\n`);
+  else io.out(`${replayLines(told).join("\n")}\n`);
+  return told.fault === null ? 0 : 1;
+}
+
+function readSchedule(text: string): Schedule {
+  try {
+    const schedule = parseSchedule(text);
+    if (schedule.preemptive) return schedule;
+  } catch {
+    // Told below, in words of the command line.
+  }
+  throw new UsageError(`--replay must be a schedule as a finding gives it, p0x3.1 for one, not "${text}"`);
 }
 
 function summary(result: ExploreResult, { source, options, shard }: Plan, seconds: number): Record<string, unknown> {
