@@ -19,7 +19,7 @@ export interface Step {
 }
 
 /** A number that no number of choices reaches. */
-export const ALL = 0x3fffffff;
+const ALL = 0x3fffffff;
 
 /** The choices of a step in which nothing special happened: one object, so that comparing is cheap. */
 export const NONE: readonly number[] = [];
