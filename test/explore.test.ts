@@ -47,7 +47,7 @@ describe("before the fix", () => {
 describe("the fix", () => {
   test.each(["self", "abba", "two-tasks-one-file", "two-pages-alone"])("%s: nothing within one eviction", (id) => {
     const result = explore(programOf(id, "6.12", { evict: 1 }));
-    expect([result.complete, result.findings, result.surprises]).toEqual([true, [], 0]);
+    expect([result.complete, result.findings, result.surprises, result.blocked]).toEqual([true, [], 0, 0]);
   });
 
   const planted = programOf("two-pages", "6.12", { evict: 1 }).mutants ?? [];

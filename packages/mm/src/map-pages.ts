@@ -26,10 +26,12 @@ export function mapCachedPages(task: UserTask, vmf: VmFault, start: number, end:
   const shift = vma.start / 4096 - vma.pgoff;
   let met = 0;
   let refused = false;
+  // Also where no page is, it was looked for.
+  if (log !== null) for (let i = start; i <= Math.min(end, lastPage); i++) log.read(mapping.slotId(i));
   mapping.pages.forEach(start, Math.min(end, lastPage) + 1, (index, entry) => {
     const frame = entry as Pfn;
     const vpn = index + shift;
-    log?.read(mapping.slotId(index));
+    log?.read(mem.pageId(frame));
     if ((mem.flags[frame] & (PG_UPTODATE | PG_LOCKED | PG_READAHEAD)) !== PG_UPTODATE) return;
     if (met === 0 && index === lastPage && mm.revision.lastPageNeedsTable) refused = !pgd.hasTable(vpn);
     if (refused) return;
