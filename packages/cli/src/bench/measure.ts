@@ -19,7 +19,7 @@ export interface Row {
 }
 
 /** A row takes as many rounds as fit into this, in seconds, but at least MIN_ROUNDS. */
-const SECONDS = 1.2;
+const SECONDS = 0.8;
 const MIN_ROUNDS = 6;
 /** A round that is much shorter than this is repeated within the round: clocks have a grain. In seconds. */
 const SHORTEST_ROUND = 100e-6;

@@ -84,7 +84,7 @@ export const writeResidentIn =
     const window: FaultInWindow = { prevCount: 0, size: 0 };
     while (from.count > 0) {
       if (rule === null) window.size = extentSize(inode, iocb.pos, from.count);
-      else rule(task, from, iocb, window);
+      else if (!rule(task, from, iocb, window)) window.size = from.count;
       const holder = new Gfs2Holder(inode.glock, LM_ST_EXCLUSIVE, 0, "gfs2_file_buffered_write");
       if (!gfs2GlockTryNq(task, holder)) break;
       overwrite(task, iocb, from, Math.min(window.size, from.count), inode);
