@@ -171,8 +171,10 @@ const disturbance: fc.Arbitrary<Step> = fc
     if (what === 1) return side.call(sysFtruncate(task, 0, pos));
     if (what === 2) {
       const punched = side.call(sysFallocate(task, 0, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, pos, length));
-      // Pages without blocks behind them.
-      return [punched, side.call(sysPread64(task, 0, side.buffers[0], Math.min(length, SIZE), pos))];
+      // Pages without blocks behind them are read, and then written.
+      const count = Math.min(length, SIZE);
+      const read = side.call(sysPread64(task, 0, side.buffers[0], count, pos));
+      return [punched, read, side.call(sysPwrite64(task, 0, side.buffers[0], count, pos))];
     }
     if (what === 3) return side.call(doMadvise(task, side.buffers[0] + page, PAGE_SIZE, MADV_DONTNEED));
     if (what === 4) task.fileSizeLimit = task.fileSizeLimit === pos ? Number.POSITIVE_INFINITY : pos;
