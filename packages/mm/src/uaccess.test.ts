@@ -264,13 +264,14 @@ describe("how often a fault that stays is taken", () => {
     return events.flatMap((event) => (event.name === "page_fault_kernel" ? [event.args.address] : []));
   };
 
-  // As recorded: 6.1 and before try the failing byte once more, 6.4 and later only in the middle of words.
+  // As recorded: 6.1 and before try the failing byte once more, 6.4 and later only in the middle of words,
+  // of which clearing knows nothing else.
   test.each([
-    { revision: MM_5_10, size: 100, times: 2 },
-    { revision: MM_6_1, size: 100, times: 2 },
-    { revision: MM_LATEST, size: 100, times: 1 },
-    { revision: MM_LATEST, size: 40, times: 2 },
-  ])("$revision.name, $size bytes: $times", ({ revision, size, times }) => {
+    { revision: MM_5_10, size: 100, times: 2, clears: 1 },
+    { revision: MM_6_1, size: 100, times: 2, clears: 1 },
+    { revision: MM_LATEST, size: 100, times: 1, clears: 2 },
+    { revision: MM_LATEST, size: 40, times: 2, clears: 2 },
+  ])("$revision.name, $size bytes: $times, cleared: $clears", ({ revision, size, times, clears }) => {
     const copies: [string, (rig: Rig) => number][] = [
       ["from", (rig) => rig.run(copyFromUser(rig.task, rig.buffer, END, size))],
       ["to", (rig) => rig.run(copyToUser(rig.task, END, rig.buffer, size))],
@@ -283,7 +284,7 @@ describe("how often a fault that stays is taken", () => {
     }
     const rig = twoPages({ revision });
     expect([rig.run(clearUser(rig.task, END, size)), rig.run(getUser(rig.task, END))]).toEqual([size, -EFAULT]);
-    expect(faults(rig)).toEqual([END, END]);
+    expect(faults(rig)).toEqual(Array.from({ length: clears + 1 }, () => END));
   });
 });
 

@@ -64,7 +64,8 @@ export function copyToUserInatomic(task: UserTask, to: number, from: number, siz
  * Linux:   __clear_user(), with page faults disabled
  */
 export function clearUserInatomic(task: UserTask, to: number, size: number): Uncopied {
-  return moveUser(task, to, 0, size, Direction.Clear, 0);
+  const left = moveUser(task, to, 0, size, Direction.Clear, 0);
+  return left === 0 ? left : giveUp(task, size, left, Direction.Clear);
 }
 
 /**
@@ -217,22 +218,23 @@ function* finishFaulting(
 /** A copy stays short because nobody handles its fault; it may have met that fault twice. Returns: `left`. */
 function giveUp(task: UserTask, size: number, left: Uncopied, direction: Direction): Uncopied {
   if (triesAgain(task, size, size - left, direction)) {
-    noteFault(task, task.faultAddress, direction === Direction.ToUser, 0);
+    noteFault(task, task.faultAddress, direction !== Direction.FromUser, 0);
   }
   return left;
 }
 
 /**
- * Does the copy routine try byte `done` of `size` again when a fault there was not resolved?
+ * Does the routine that copies or clears try byte `done` of `size` again when a fault there was not resolved?
  *
- * Linux: arch/x86/lib/copy_user_64.S: .Lcopy_user_handle_tail until 6.3, .Lcopy_user_tail since
+ * Linux: arch/x86/lib/copy_user_64.S: .Lcopy_user_handle_tail until 6.3, .Lcopy_user_tail since;
+ *        arch/x86/lib/clear_page_64.S: .Lclear_user_tail since 6.4
  */
 function triesAgain(task: UserTask, size: number, done: number, direction: Direction): boolean {
-  if (direction === Direction.Clear) return false;
-  if (task.mm.revision.copyTail === "always") return true;
-  return size < WORDS_BELOW && done - (done % WORD) + WORD <= size;
+  if (task.mm.revision.copyTail === "always") return direction !== Direction.Clear;
+  const inWord = done - (done % WORD) + WORD <= size;
+  return inWord && (direction === Direction.Clear || size < WORDS_BELOW);
 }
 
-/** Shorter copies move words; longer ones are one string instruction, which is exact by itself. */
+/** Shorter copies move words; longer ones are one string instruction, which is exact by itself. Clearing moves words. */
 const WORDS_BELOW = 64;
 const WORD = 8;

@@ -208,9 +208,13 @@ function* iomapDioBioIter<Y>(
   const { inode, length } = range;
   const { iter } = dio;
   const misaligned = (value: number): boolean => value % LOGICAL_BLOCK !== 0;
-  if (misaligned(range.pos) || misaligned(length) || misaligned(iovIterAlignment(iter))) return err(EINVAL);
   const whole = iter.count;
+  const bufferFirst = !inode.sb.iomap.dioAlignsExtent && misaligned(iovIterAlignment(iter));
   iovIterTruncate(iter, length);
+  if (bufferFirst || misaligned(range.pos) || misaligned(length) || misaligned(iovIterAlignment(iter))) {
+    iovIterReexpand(iter, whole);
+    return err(EINVAL);
+  }
   let { pos } = range;
   let copied = 0;
   let error: number = 0;
