@@ -10,6 +10,7 @@
 import {
   downWrite,
   downWriteNow,
+  ENOMEM,
   ENOTBLK,
   err,
   type Faulting,
@@ -98,7 +99,7 @@ function* gfs2PageMkwrite(task: UserTask, vmf: VmFault): MaySleep<number> {
   return result;
 }
 
-/** How a fault takes its glock: by waiting for it. */
+/** How a fault takes its glock: by waiting for it; one revision only tries, when its task holds a glock already. */
 function faultLockFlags(task: UserTask, inode: Gfs2Inode): number {
   return inode.sb.revision.faultTriesUnderGlock && task.held.some(isGlock) ? LM_FLAG_TRY : 0;
 }
@@ -114,7 +115,7 @@ function isGlock({ lock }: HeldLock): boolean {
 
 /** Linux: vmf_fs_error(), block_page_mkwrite_return() */
 function lockErrorToFault(status: number): number {
-  return status === -12 ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
+  return status === err(ENOMEM) ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
 }
 
 function inodeOf(vma: Vma): Gfs2Inode {

@@ -15,7 +15,7 @@ const BOTTOM = new Set(["resume", "run_to_verdict", "run_sync", "sleeping_frames
 
 type Callable = ((...args: never[]) => unknown) | (new (...args: never[]) => unknown);
 
-/** Functions on the JavaScript stack, innermost first, under their kernel names; those above `skip` only. */
+/** Functions on the JavaScript stack, innermost first, under their kernel names, without `skip` and what it called. */
 export function kernelFrames(skip: Callable = kernelFrames): string[] {
   const limit = Error.stackTraceLimit;
   const prepare = Error.prepareStackTrace;
