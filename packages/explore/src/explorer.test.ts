@@ -1,5 +1,5 @@
 // Published programs have published numbers of traces: does the search execute each trace once, and nothing else?
-import { Completion, Mutex, mutexLock, mutexUnlock, PREEMPT } from "@faultline/kernel";
+import { Completion, type MaySleep, Mutex, mutexLock, mutexUnlock, PREEMPT, type Task } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import { Cell } from "./cell.ts";
 import { Explorer } from "./explorer.ts";
@@ -141,4 +141,29 @@ test("an error of the program's own reaches the caller", () => {
     },
   };
   expect(() => countsOf(program)).toThrow("mine");
+});
+
+test("what races after time has passed is tried in both orders", () => {
+  const program: Program = {
+    name: "sleepers",
+    start(world) {
+      const cell = new Cell(world, 0, "cell");
+      const [first, second] = [new Completion("first", world), new Completion("second", world)];
+      world.after(1, () => {
+        first.complete();
+        second.complete();
+      });
+      const sleeper = (done: Completion, own = new Cell(world, 0)) =>
+        function* (task: Task): MaySleep<void> {
+          // An event of its own, so that nothing but the clock moves when everybody sleeps.
+          yield* own.write(task, 1);
+          while (!done.isReady()) yield done;
+          yield* cell.write(task, task.pid);
+        };
+      world.spawn("A", sleeper(first));
+      world.spawn("B", sleeper(second));
+      return {};
+    },
+  };
+  expect(countsOf(program)).toMatchObject({ executions: 2, deadlocks: 0, surprises: 0 });
 });

@@ -89,7 +89,8 @@ export class Path {
   append(driver: Driver, pid: number, pending: Branch[] | null): void {
     const { points, woken, spawned, crash } = driver;
     const steps = driver.takeSteps();
-    const run = steps.length === 1 ? null : steps;
+    // Time that passes is no step of a task.
+    const run = steps.length === 1 && pid !== CLOCK ? null : steps;
     const choices = points.length === 0 ? NONE : trimmed(points.map(({ picked }) => picked));
     const isPlain = run === null && points.length + woken.length + spawned.length === 0 && crash === null;
     const details = isPlain ? PLAIN : detailsOf(driver, run);
