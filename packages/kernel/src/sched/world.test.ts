@@ -376,3 +376,21 @@ test("a bug knows the whole call chain, from where it is to the system call", ()
   const frames = verdict.kind === "bug" ? verdict.bug.frames : [];
   expect(frames).toEqual(["bug_on", ...Array(31).fill("deep_down"), "sys_nanosleep"]);
 });
+
+test.each([
+  { desc: "on one CPU without preemption a task's work takes time", chooser: new FifoChooser(), now: 7 },
+  {
+    desc: "where every point is a decision, time passes only while everybody sleeps",
+    chooser: new RandomChooser(1),
+    now: 5,
+  },
+])("$desc", ({ chooser, now }) => {
+  const world = new World({ chooser });
+  const done = new Completion("timer");
+  world.after(5, () => done.complete());
+  world.spawn("worker", function* (task): MaySleep<void> {
+    task.world.elapse(7);
+    while (!done.isReady()) yield done;
+  });
+  expect([world.run().verdict.kind, world.now]).toEqual(["completed", now]);
+});

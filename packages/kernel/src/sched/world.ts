@@ -399,9 +399,13 @@ export class World {
   /**
    * The running task has used the CPU for so long: what is due by now happens, as an interrupt would bring it.
    *
+   * In a preemptive world without interrupts nothing happens: there the clock would be one more thing that all
+   * tasks share, and each fault would race with every other.
+   *
    * Context: atomic; timers may wake tasks, not run them. Time passes by itself only while everybody sleeps.
    */
   elapse(microseconds: number): void {
+    if (this.preemptible && !this.interrupts) return;
     this.now += microseconds;
     while ((this.#timers.peekValue() ?? Number.POSITIVE_INFINITY) < (this.now + 1) * 0x100000) this.expireTimer();
   }
