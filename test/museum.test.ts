@@ -52,7 +52,11 @@ function outcome(id: string, { verdict, recording }: ScenarioRun): string {
 describe.each(DEFEATS)("$id", ({ cure, id, found, fix }) => {
   test(`defeats ${cure}`, () => expect(outcome(id, run(id, cure))).toBe(found));
   test.each(["6.1", "6.12", "7.2"])("does not defeat %s", (kernel) => expect(outcome(id, run(id, kernel))).toBe(fix));
-  test("is told in docs/museum.md", () => expect(story).toContain(`--id ${id} --kernel ${cure}`));
+  test("is told in docs/museum.md, with what comes of it", () => {
+    const row = story.split("\n").find((line) => line.includes(`--id ${id} --kernel ${cure}\``)) ?? "";
+    expect(row.split("|")[2].toLowerCase()).toMatch(new RegExp(`(^ | returns )${found.toLowerCase()}\\b`));
+    if (row.includes("; 6.12 returns")) expect(row).toContain(`; 6.12 returns ${fix} `);
+  });
 });
 
 test("a trylock does not help against mmap_lock: the ring goes through both", () => {
