@@ -64,3 +64,16 @@ test("reading costs nothing; emptied tables go, up to the last", () => {
   expect(tree.tables).toBe(0);
   expect(tree.get(2 ** 35)).toBe(0);
 });
+
+test("a stretch is full when nothing of it is 0, across tables too", () => {
+  const tree = new RadixTree();
+  for (let at = 500; at < 1040; at++) tree.set(at, 1);
+  const answers = (): boolean[] => [tree.isFull(500, 1040), tree.isFull(499, 1040), tree.isFull(500, 1041)];
+  expect(answers()).toEqual([true, false, false]);
+  expect(tree.isFull(7, 7)).toBe(true);
+  for (const hole of [500, 511, 512, 1023, 1024, 1039]) {
+    tree.set(hole, 0);
+    expect(tree.isFull(500, 1040)).toBe(false);
+    tree.set(hole, 1);
+  }
+});

@@ -102,6 +102,21 @@ export class RadixTree {
     return length;
   }
 
+  /** Is no entry of [from, to) 0? */
+  isFull(from: number, to: number): boolean {
+    let leafKey = Math.floor(from / LEAF_ENTRIES);
+    let leaf = this.leafOf(leafKey);
+    let slot = from & SLOT_MASK;
+    for (let left = to - from; left > 0; left--, slot++) {
+      if (slot === LEAF_ENTRIES) {
+        leaf = this.leafOf(++leafKey);
+        slot = 0;
+      }
+      if (leaf[slot] === 0) return false;
+    }
+    return true;
+  }
+
   /** The first key from `from` on whose entry is not 0; `to` when there is none below it. */
   next(from: number, to: number): number {
     let leafKey = this.#nextLeaf(Math.floor(from / LEAF_ENTRIES));

@@ -90,23 +90,13 @@ function* faultInIter<Y>(
  */
 export function isIterFaultedIn(task: UserTask, i: IovIter, size: number): boolean {
   if (!userBackedIter(i)) return true;
-  return task.world.trace === null && isIterResident(task, i, size, false);
-}
-
-/**
- * Is the memory of the next `size` bytes, or of all that remain, there: would a copy out of it, or into it if
- * `write`, get to its end?
- *
- * Context: atomic. Returns: false also when that cannot be told without trying.
- */
-export function isIterResident(task: UserTask, i: IovIter, size: number, write: boolean): boolean {
+  if (task.world.trace !== null) return false;
   let left = Math.min(size, i.count);
-  if (i.kind === "ubuf") return isFaultedIn(task, i.ubuf + i.iovOffset, left, write);
-  if (i.kind !== "iovec") return false;
+  if (i.kind === "ubuf") return isFaultedIn(task, i.ubuf + i.iovOffset, left, false);
   for (let segment = i.segment, skip = i.iovOffset; left > 0; segment++, skip = 0) {
     const { base, len } = i.segments[segment];
     const part = Math.min(left, len - skip);
-    if (part > 0 && !isFaultedIn(task, base + skip, part, write)) return false;
+    if (part > 0 && !isFaultedIn(task, base + skip, part, false)) return false;
     left -= part;
   }
   return true;

@@ -49,7 +49,6 @@ export {
   iovIterFaultInReadable,
   iovIterFaultInWriteable,
   isIterFaultedIn,
-  isIterResident,
 } from "./fault-in.ts";
 export {
   FOLIO_QUEUE_SLOTS,

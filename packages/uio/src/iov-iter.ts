@@ -162,12 +162,17 @@ function vecIter(
 ): IovIter {
   checkDirection(dataSource);
   let total = 0;
-  for (let index = 0; index < segments.length; index++) {
-    checkInteger(segments[index].base, `segments[${index}].base`, 0);
-    total += checkInteger(segments[index].len, `segments[${index}].len`, 0);
-  }
+  for (let index = 0; index < segments.length; index++) total += checkSegment(segments[index], index);
   checkInteger(count, "count", 0, Math.min(total, Number.MAX_SAFE_INTEGER));
   return new IovIter(kind, dataSource, count, revision, 0, segments);
+}
+
+/** Returns: its length. */
+function checkSegment({ base, len }: Segment, index: number): number {
+  // Names are made for those who need them.
+  if (!Number.isSafeInteger(base) || base < 0) checkInteger(base, `segments[${index}].base`, 0);
+  if (!Number.isSafeInteger(len) || len < 0) checkInteger(len, `segments[${index}].len`, 0);
+  return len;
 }
 
 /**

@@ -90,6 +90,11 @@ export class BlockMap {
     return this.#pointers.get(block);
   }
 
+  /** Do all blocks of [from, to) exist? */
+  isWhole(from: number, to: number): boolean {
+    return this.#pointers.isFull(from, to);
+  }
+
   /** The run of at most `count` blocks that begins at `block`, within one indirect block. */
   extent(block: number, count: number): Extent {
     const address = this.#pointers.get(block);

@@ -178,10 +178,10 @@ export function isTimeCurrent(task: UserTask, inode: Gfs2Inode): boolean {
 const gfs2FileOps: FileOperations<Faulting> = {
   readIter: gfs2FileReadIter,
   writeIter: gfs2FileWriteIter,
-  readNow: (task, iocb, to) =>
-    (iocb.file.inode as Gfs2Inode).sb.revision.bufferedRead.whenResident?.(task, iocb, to) ?? null,
-  writeNow: (task, iocb, from) =>
-    (iocb.file.inode as Gfs2Inode).sb.revision.bufferedWrite.whenResident?.(task, iocb, from) ?? null,
+  readNow: (task, iocb, buf, count) =>
+    (iocb.file.inode as Gfs2Inode).sb.revision.bufferedRead.whenResident?.(task, iocb, buf, count) ?? null,
+  writeNow: (task, iocb, buf, count) =>
+    (iocb.file.inode as Gfs2Inode).sb.revision.bufferedWrite.whenResident?.(task, iocb, buf, count) ?? null,
   llseek: gfs2Llseek,
   fsync: gfs2Fsync,
   mmap: gfs2Mmap,

@@ -135,7 +135,7 @@ function addToQueue(task: UserTask, holder: Gfs2Holder): void {
   const { glock } = holder;
   holder.owner = task;
   holder.error = 0;
-  if (glock.ops.type !== "flock") {
+  if (glock.queue.length > 0 && glock.ops.type !== "flock") {
     for (const other of glock.queue) {
       if (other.owner === task && (other.iflags & HIF_MAY_DEMOTE) === 0) trapRecursive(other, holder);
     }

@@ -16,11 +16,11 @@ export interface Gfs2Io {
 }
 
 /**
- * The same when nothing is missing and nothing has to be waited for.
+ * The same for `count` bytes of user memory at `buf`, when nothing is missing and nothing has to be waited for.
  *
  * Context: atomic. Returns: all bytes, or null; nothing has happened then.
  */
-export type ResidentIo = (task: UserTask, iocb: Kiocb, iter: IovIter) => Ssize | null;
+export type ResidentIo = (task: UserTask, iocb: Kiocb, buf: number, count: number) => Ssize | null;
 
 export interface Gfs2Revision {
   /** As on the command line: "5.10", "v4", "cure:keep-glock". */

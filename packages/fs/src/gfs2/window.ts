@@ -29,15 +29,16 @@ const MIN_PAGES = 8;
  */
 export const shouldFaultInPages: WindowRule = (task, i, iocb, window) => {
   if (i.count === 0 || !userBackedIter(i)) return false;
-  let size = PAGE_SIZE;
-  if (window.prevCount !== i.count) {
-    const pages = Math.max(task.nrDirtiedPause - task.nrDirtied, MIN_PAGES);
-    size = Math.min(SZ_1M, pages * PAGE_SIZE);
-  }
+  window.size = window.prevCount === i.count ? PAGE_SIZE - offsetInPage(iocb.pos) : windowAfterProgress(task, iocb.pos);
   window.prevCount = i.count;
-  window.size = size - offsetInPage(iocb.pos);
   return true;
 };
+
+/** What shouldFaultInPages makes of a window when there was progress, or nothing was tried yet. Returns: bytes from `pos` on. */
+export function windowAfterProgress(task: UserTask, pos: number): number {
+  const pages = Math.max(task.nrDirtiedPause - task.nrDirtied, MIN_PAGES);
+  return Math.min(SZ_1M, pages * PAGE_SIZE) - offsetInPage(pos);
+}
 
 /** 5.16 and 5.17: meant to be more, but a shadowed variable makes it one page, up to a page border of the buffer. */
 export const shouldFaultInOnePage: WindowRule = (_task, i, _iocb, window) => {

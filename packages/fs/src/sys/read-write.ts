@@ -45,21 +45,20 @@ export const RWF_DONTCACHE = 0x80;
 
 /** Linux: pread64() */
 export function* sysPread64(task: FsTask, fd: number, buf: number, count: number, pos: number): MayFault<Ssize> {
-  checkTask(task);
-  checkWhole(fd, "fd");
-  checkWhole(buf, "buf");
-  checkWhole(count, "count");
-  checkWhole(pos, "pos");
-  if (!(pos >= 0)) return err(EINVAL);
-  const file = task.files.get(fd);
-  if (file === null) return err(EBADF);
-  if (!file.seekable) return err(ESPIPE);
-  const iocb = newSyncKiocb(file, pos);
+  const iocb = positioned(task, fd, buf, count, pos);
+  if (typeof iocb === "number") return iocb;
   return readNow(task, iocb, buf, count) ?? (yield* vfsRead(task, iocb, buf, count));
 }
 
 /** Linux: pwrite64() */
 export function* sysPwrite64(task: FsTask, fd: number, buf: number, count: number, pos: number): MayFault<Ssize> {
+  const iocb = positioned(task, fd, buf, count, pos);
+  if (typeof iocb === "number") return iocb;
+  return writeNow(task, iocb, buf, count) ?? (yield* vfsWrite(task, iocb, buf, count));
+}
+
+/** The open file of a pread64 or pwrite64, at `pos`; or what is wrong with the call: -EINVAL, -EBADF or -ESPIPE. */
+function positioned(task: FsTask, fd: number, buf: number, count: number, pos: number): Kiocb | Errno {
   checkTask(task);
   checkWhole(fd, "fd");
   checkWhole(buf, "buf");
@@ -68,9 +67,7 @@ export function* sysPwrite64(task: FsTask, fd: number, buf: number, count: numbe
   if (!(pos >= 0)) return err(EINVAL);
   const file = task.files.get(fd);
   if (file === null) return err(EBADF);
-  if (!file.seekable) return err(ESPIPE);
-  const iocb = newSyncKiocb(file, pos);
-  return writeNow(task, iocb, buf, count) ?? (yield* vfsWrite(task, iocb, buf, count));
+  return file.seekable ? newSyncKiocb(file, pos) : err(ESPIPE);
 }
 
 /** Linux: read() */
@@ -158,17 +155,13 @@ function* vfsWrite(task: FsTask, iocb: Kiocb, buf: number, count: number): MayFa
 /** vfsRead without a generator, when nothing is missing. Context: atomic. Returns: all bytes, or null. */
 function readNow(task: FsTask, iocb: Kiocb, buf: number, count: number): Ssize | null {
   const { fOp, readable } = iocb.file;
-  if (!task.world.unwatched || !readable || fOp.readNow === undefined) return null;
-  const to = userBuffer(task, iocb, ITER_DEST, buf, count);
-  return typeof to === "number" ? null : fOp.readNow(task, iocb, to);
+  return readable && fOp.readNow !== undefined ? fOp.readNow(task, iocb, buf, count) : null;
 }
 
 /** The same for vfsWrite. */
 function writeNow(task: FsTask, iocb: Kiocb, buf: number, count: number): Ssize | null {
   const { fOp, writable } = iocb.file;
-  if (!task.world.unwatched || !writable || fOp.writeNow === undefined) return null;
-  const from = userBuffer(task, iocb, ITER_SOURCE, buf, count);
-  return typeof from === "number" ? null : fOp.writeNow(task, iocb, from);
+  return writable && fOp.writeNow !== undefined ? fOp.writeNow(task, iocb, buf, count) : null;
 }
 
 /** The iterator of a buffer, or what is wrong with it. */

@@ -53,12 +53,12 @@ export interface FileOperations<Y = never> {
   readIter(task: UserTask, iocb: Kiocb, to: IovIter): Generator<Sleep | Y, Ssize, void>;
   writeIter(task: UserTask, iocb: Kiocb, from: IovIter): Generator<Sleep | Y, Ssize, void>;
   /**
-   * The same two when nothing is missing and nothing has to be waited for.
+   * The same two for one range of user memory, when nothing is missing and nothing has to be waited for.
    *
    * Context: atomic. Returns: all bytes, or null; nothing has happened then.
    */
-  readNow?(task: UserTask, iocb: Kiocb, to: IovIter): Ssize | null;
-  writeNow?(task: UserTask, iocb: Kiocb, from: IovIter): Ssize | null;
+  readNow?(task: UserTask, iocb: Kiocb, buf: number, count: number): Ssize | null;
+  writeNow?(task: UserTask, iocb: Kiocb, buf: number, count: number): Ssize | null;
   llseek?(task: UserTask, file: File, offset: number, whence: number): MaySleep<number>;
   fsync?(task: UserTask, file: File, start: number, end: number, datasync: boolean): MaySleep<Status>;
   /** What mmap of the file maps, or an error. */

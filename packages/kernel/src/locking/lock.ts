@@ -2,7 +2,7 @@
 // deadlock reports print. Linux: struct lockdep_map, lock_acquired(), lock_release()
 
 import { KernelBug } from "../bug.ts";
-import type { Task } from "../sched/task.ts";
+import type { HeldLock, Task } from "../sched/task.ts";
 import { WaitChannel } from "../sched/wait.ts";
 
 export abstract class Lock extends WaitChannel {
@@ -10,6 +10,8 @@ export abstract class Lock extends WaitChannel {
   readonly lockClass: string;
   /** Number of this lock within its world, for traces and for the exploration's access log. */
   readonly id: number;
+  /** How it was taken last: mostly it is taken in the same way again. */
+  lastHold: HeldLock | null = null;
 
   constructor(id: number, lockClass: string, label: string) {
     super(label);
@@ -26,7 +28,8 @@ export abstract class Lock extends WaitChannel {
 export function lockAcquired(task: Task, lock: Lock, mode: string, tried = false): void {
   const { world } = task;
   if (world.lockdep !== null && !tried) world.lockdep.acquire(task, lock, mode);
-  task.held.push({ lock, mode });
+  if (lock.lastHold?.mode !== mode) lock.lastHold = { lock, mode };
+  task.held.push(lock.lastHold);
 }
 
 /** Note that `task` no longer holds `lock`; the latest hold goes first. Context: atomic. */

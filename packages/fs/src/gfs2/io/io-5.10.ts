@@ -1,7 +1,17 @@
 // Before the fix (5.10): user memory is touched with faults enabled while the glock is held. The signatures
 // say so: what runs under the lock is MayFault, and a fault on a file of the same filesystem wants a glock.
 
-import { EAGAIN, EFAULT, ENOTBLK, err, type MayFault, type Ssize } from "@faultline/kernel";
+import {
+  EAGAIN,
+  EFAULT,
+  ENOTBLK,
+  err,
+  type MayFault,
+  offsetInPage,
+  PAGE_SIZE,
+  pageIndex,
+  type Ssize,
+} from "@faultline/kernel";
 import { FAULTS_ENABLED, type UserTask } from "@faultline/mm";
 import type { IovIter } from "@faultline/uio";
 import { genericFileReadIter } from "../../cache/filemap-read.ts";
@@ -55,8 +65,15 @@ function* bufferedRead(task: UserTask, iocb: Kiocb, to: IovIter): MayFault<Ssize
 /** The glock is taken and dropped extent by extent, in iomap_begin and iomap_end. Linux: iomap_file_buffered_write() */
 export const bufferedWrite510: Gfs2Io = Object.assign<Gfs2Io, Partial<Gfs2Io>>(
   (task, iocb, from) => iomapFileBufferedWrite(task, iocb, from, gfs2IomapOps, FAULTS_ENABLED),
-  { whenResident: writeResidentIn(null) },
+  { whenResident: writeResidentIn(extentBytes) },
 );
+
+/** Bytes from `pos` to the end of its extent, about `count` at most: what iomap_begin takes the glock for. */
+function extentBytes(_task: UserTask, inode: Gfs2Inode, pos: number, count: number): number {
+  const block = pageIndex(pos);
+  const blocks = pageIndex(pos + count - 1) + 1 - block;
+  return inode.disk.map.extent(block, blocks).count * PAGE_SIZE - offsetInPage(pos);
+}
 
 /** Linux: gfs2_file_direct_read() */
 function* gfs2FileDirectRead(task: UserTask, iocb: Kiocb, to: IovIter): MayFault<Ssize> {

@@ -10,7 +10,7 @@ import { faultInIovIterReadable, faultInIovIterWriteable, type IovIter, isIterFa
 import { IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../../vfs/kiocb.ts";
 import type { Gfs2Inode } from "../inode.ts";
 import type { Gfs2Io } from "../revision.ts";
-import type { FaultInWindow, WindowRule } from "../window.ts";
+import { type FaultInWindow, shouldFaultInPages, type WindowRule, windowAfterProgress } from "../window.ts";
 import { directLocked, readLocked, tryRead, writeLocked } from "./nofault.ts";
 import { readResident, writeResidentIn } from "./resident.ts";
 
@@ -63,19 +63,13 @@ function* bufferedRead(task: UserTask, iocb: Kiocb, to: IovIter, rule: WindowRul
  * Returns: bytes written, or an error if none.
  * Linux:   gfs2_file_buffered_write()
  */
-export const bufferedWriteWith = (rule: WindowRule, ruleTwice: boolean): Gfs2Io =>
+export const bufferedWriteWith = (ruleTwice: boolean): Gfs2Io =>
   Object.assign<Gfs2Io, Partial<Gfs2Io>>(
-    (task, iocb, from) => gfs2FileBufferedWrite(task, iocb, from, rule, ruleTwice),
-    ruleTwice ? {} : { whenResident: writeResidentIn(rule) },
+    (task, iocb, from) => gfs2FileBufferedWrite(task, iocb, from, ruleTwice),
+    ruleTwice ? {} : { whenResident: writeResidentIn((task, _inode, pos) => windowAfterProgress(task, pos)) },
   );
 
-function* gfs2FileBufferedWrite(
-  task: UserTask,
-  iocb: Kiocb,
-  from: IovIter,
-  rule: WindowRule,
-  ruleTwice: boolean,
-): MayFault<Ssize> {
+function* gfs2FileBufferedWrite(task: UserTask, iocb: Kiocb, from: IovIter, ruleTwice: boolean): MayFault<Ssize> {
   const inode = iocb.file.inode as Gfs2Inode;
   const whole = from.count;
   const window: FaultInWindow = { prevCount: 0, size: 0 };
@@ -83,7 +77,7 @@ function* gfs2FileBufferedWrite(
   let written = 0;
   let ret = 0 as Ssize;
   task.world.trace?.emit(task, "gfs2_file_buffered_write", inode.ino);
-  let faultIn = rule(task, from, iocb, window);
+  let faultIn = shouldFaultInPages(task, from, iocb, window);
   for (;;) {
     if (faultIn) {
       if (isIterFaultedIn(task, from, window.size)) window.size = Math.min(window.size, from.count);
@@ -98,9 +92,9 @@ function* gfs2FileBufferedWrite(
     if (ret > 0) written += ret;
     if (ret <= 0 && ret !== err(EFAULT)) break;
     from.count = whole - written;
-    faultIn = rule(task, from, iocb, window);
+    faultIn = shouldFaultInPages(task, from, iocb, window);
     if (!faultIn) break;
-    if (ruleTwice) faultIn = rule(task, from, iocb, window);
+    if (ruleTwice) faultIn = shouldFaultInPages(task, from, iocb, window);
     guard ??= new RetryGuard("gfs2_file_buffered_write");
     guard.again(`${written} bytes written, ${from.count} left`);
   }

@@ -52,8 +52,8 @@ interface Counters {
 function counting(revision: Gfs2Revision, counters: Counters): Gfs2Revision {
   const count = (io: Gfs2Io): Gfs2Io =>
     Object.assign<Gfs2Io, Partial<Gfs2Io>>((task, iocb, iter) => io(task, iocb, iter), {
-      whenResident: (task, iocb, iter) => {
-        const done = io.whenResident?.(task, iocb, iter) ?? null;
+      whenResident: (task, iocb, buf, count) => {
+        const done = io.whenResident?.(task, iocb, buf, count) ?? null;
         if (done !== null) counters.taken++;
         return done;
       },

@@ -50,7 +50,7 @@ export const GFS2_7_2: Gfs2Revision = {
   pipeKeepsEmptySlot: false,
   pipesKnowNowait: true,
   bufferedRead: bufferedReadWith(shouldFaultInPages),
-  bufferedWrite: bufferedWriteWith(shouldFaultInPages, false),
+  bufferedWrite: bufferedWriteWith(false),
   directRead: directReadWith(shouldFaultInPages),
   directWrite: directWriteWith(shouldFaultInPages, true),
 };

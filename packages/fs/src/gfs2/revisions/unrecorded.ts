@@ -20,7 +20,7 @@ export const GFS2_5_18: Gfs2Revision = {
   readahead: { ...GFS2_6_1.readahead, windowsShrink: true },
   directKeepsTimes: false,
   bufferedRead: bufferedReadWith(shouldFaultInPages),
-  bufferedWrite: bufferedWriteWith(shouldFaultInPages, true),
+  bufferedWrite: bufferedWriteWith(true),
   directRead: directReadWith(shouldFaultInPages),
   directWrite: directWriteWith(shouldFaultInPages, false),
 };
