@@ -18,9 +18,10 @@ import {
   uncopied,
   upRead,
 } from "@faultline/kernel";
+import { NEEDS_SLEEP } from "./anon-fault.ts";
 import { FAULT_FLAG_WRITE } from "./fault-flags.ts";
 import { gupAreas } from "./fault-in-areas.ts";
-import { fixupUserFault } from "./fixup-user-fault.ts";
+import { finishFixupUserFault, tryFixupUserFault } from "./fixup-user-fault.ts";
 import { tryProbeUser } from "./get-user.ts";
 import { FOLL_TOUCH, FOLL_WRITE } from "./gup-flags.ts";
 import { mmapReadLockNow } from "./mmap-lock.ts";
@@ -106,7 +107,7 @@ function* probePages<Y>(
   const toPageEnd = PAGE_SIZE - offsetInPage(address);
   for (let done = 0; done < size; done = done === 0 ? toPageEnd : done + PAGE_SIZE) {
     while (!tryProbeUser(task, address + done, direction)) {
-      if (!(yield* user.resolve(task))) return uncopied(size - done);
+      if (!(user.tryResolve(task) ?? (yield* user.resolve(task)))) return uncopied(size - done);
     }
   }
   return uncopied(0);
@@ -156,7 +157,10 @@ function* walkPages(task: UserTask, address: number, size: number, anyIsAll: boo
   let done = 0;
   if (!mmapReadLockNow(task, mm)) yield* downRead(task, mm.mmapLock);
   // A range that leaves the address space ends there at the latest: no area lies beyond.
-  while (done < size && (yield* fixupUserFault(task, address + done, FAULT_FLAG_WRITE)) === 0) {
+  while (done < size) {
+    let status = tryFixupUserFault(task, address + done, FAULT_FLAG_WRITE);
+    if (status === NEEDS_SLEEP) status = yield* finishFixupUserFault(task, address + done, FAULT_FLAG_WRITE);
+    if (status !== 0) break;
     done = done === 0 ? toPageEnd : done + PAGE_SIZE;
   }
   upRead(task, mm.mmapLock);

@@ -97,9 +97,14 @@ export function* handleFault(task: UserTask): MayFault<number> {
  * Context: may fault. Returns: true when the access can be made again.
  */
 export function* resolveFault(task: UserTask): MayFault<boolean> {
+  return tryResolveFault(task) ?? (yield* handleFault(task)) === 0;
+}
+
+/** The plain first try of resolveFault. Context: atomic. Returns: as that, or null: it has to do it; nothing has happened then. */
+export function tryResolveFault(task: UserTask): boolean | null {
   if (task.pagefaultDisabled > 0) return false;
   const signal = tryHandleFault(task);
-  return (signal === NEEDS_SLEEP ? yield* handleFault(task) : signal) === 0;
+  return signal === NEEDS_SLEEP ? null : signal === 0;
 }
 
 /**

@@ -73,7 +73,7 @@ function* passValue<Y>(
     // Each time: other tasks use the scratch bytes while this one sleeps in the fault.
     write(task.mm.mem, value);
     if (moveUser(task, address, SCRATCH, size, direction, 0) === 0) return true;
-    if (!(yield* user.resolve(task))) return false;
+    if (!(user.tryResolve(task) ?? (yield* user.resolve(task)))) return false;
   }
 }
 
@@ -88,7 +88,9 @@ export function* probeUser<Y>(
   direction: Direction,
   user: UserAccess<Y>,
 ): Generator<Sleep | Y, boolean, void> {
-  while (!tryProbeUser(task, address, direction)) if (!(yield* user.resolve(task))) return false;
+  while (!tryProbeUser(task, address, direction)) {
+    if (!(user.tryResolve(task) ?? (yield* user.resolve(task)))) return false;
+  }
   return true;
 }
 

@@ -21,7 +21,7 @@ import {
   uncopied,
 } from "@faultline/kernel";
 import { NEEDS_SLEEP } from "./anon-fault.ts";
-import { handleFault, noteFault, resolveFault, tryHandleFault } from "./fault.ts";
+import { handleFault, noteFault, resolveFault, tryHandleFault, tryResolveFault } from "./fault.ts";
 import { TASK_SIZE } from "./mm-struct.ts";
 import { Direction, moveUser } from "./user-copy.ts";
 import { pagefaultDisable, pagefaultEnable, type UserTask } from "./user-task.ts";
@@ -129,6 +129,8 @@ export interface UserAccess<Y> {
   clearUser(task: UserTask, to: number, size: number): Generator<Sleep | Y, Uncopied, void>;
   /** Handle the fault of the last access. Returns: true when the access can be made again. */
   resolve(task: UserTask): Generator<Sleep | Y, boolean, void>;
+  /** The plain first try of `resolve`. Returns: as that, or null: it has to do it; nothing has happened then. */
+  tryResolve(task: UserTask): boolean | null;
   /**
    * Go on with a move that moveUser has just left short, and whose fault nobody has handled: for hot paths
    * that want no generator as long as the memory is there. `size` is that of the whole move.
@@ -150,6 +152,7 @@ export const FAULTS_ENABLED: UserAccess<Faulting> = {
   copyToUser: (task, to, from, size) => moveUserFaulting(task, to, from, size, Direction.ToUser),
   clearUser: (task, to, size) => moveUserFaulting(task, to, 0, size, Direction.Clear),
   resolve: resolveFault,
+  tryResolve: tryResolveFault,
   finish: finishFaulting,
 };
 
@@ -168,6 +171,7 @@ export const FAULTS_DISABLED: UserAccess<never> = {
   *resolve() {
     return false;
   },
+  tryResolve: () => false,
   *finish(task, _user, _kernel, size, left, direction) {
     return left === 0 ? left : giveUp(task, size, left, direction);
   },

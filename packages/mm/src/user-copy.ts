@@ -100,9 +100,13 @@ function flush(u8: Uint8Array, user: number, length: number, kernel: number, dir
 
 /** Copy as the CPU's string instruction does: upwards, so that an overlap repeats what was copied before. */
 function moveBytes(u8: Uint8Array, to: number, from: number, length: number): void {
-  if (to <= from || to >= from + length) u8.copyWithin(to, from, from + length);
+  const repeats = to > from && to < from + length;
+  if (length >= WORTH_A_CALL && !repeats) u8.copyWithin(to, from, from + length);
   else for (let i = 0; i < length; i++) u8[to + i] = u8[from + i];
 }
+
+/** So many bytes take the host about as long one by one as it takes to begin a copyWithin. */
+const WORTH_A_CALL = 16;
 
 /**
  * moveUser where more is to be looked at: ranges that leave user space, poison, and explorers who want to know

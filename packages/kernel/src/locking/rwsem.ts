@@ -113,9 +113,11 @@ export function* downWrite(task: Task, sem: RwSemaphore): MaySleep<void> {
 
 /** Context: atomic. Linux: up_read() */
 export function upRead(task: Task, sem: RwSemaphore): void {
-  const index = sem.readers.lastIndexOf(task);
+  const { readers } = sem;
+  const index = readers.lastIndexOf(task);
   if (index < 0) bugNotHeld(task, sem, " for reading");
-  sem.readers.splice(index, 1);
+  if (index === readers.length - 1) readers.pop();
+  else readers.splice(index, 1);
   released(task, sem);
 }
 

@@ -175,7 +175,7 @@ export class World {
    * Returns: a number below `count`; 0 is "nothing special happens".
    */
   choose(choice: string, count: number): number {
-    if (this.#isAside) return 0;
+    if (this.#isAside || this.#budgets.size === 0) return 0;
     const budget = this.#budgets.get(choice) ?? 0;
     if (budget <= 0 || count < 2) return 0;
     const picked = this.#settle(choice, count);
