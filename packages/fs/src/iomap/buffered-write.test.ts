@@ -1,7 +1,7 @@
 // iomap's write loop: page by page; what a short copy means; when a file grows.
 
 import { PAGE_SIZE, type TraceEvent } from "@faultline/kernel";
-import { MAP_PRIVATE, PG_DIRTY, PG_UPTODATE, unmapMappingPages } from "@faultline/mm";
+import { MAP_PRIVATE, PG_DIRTY, PG_UPTODATE, pageAddress, unmapMappingPages } from "@faultline/mm";
 import { describe, expect, test } from "vitest";
 import { GFS2_6_12, GFS2_7_2, type Gfs2Inode, O_RDWR, sysPwrite64, sysPwritev } from "../index.ts";
 import { fileByte, fileBytes, Rig } from "../testing/rig.ts";
@@ -79,6 +79,36 @@ describe("the copy falls short, after 100 bytes", () => {
     expect(ret).toBe(PAGE_SIZE);
     rig.check();
   });
+});
+
+test("into part of a new block: it counts, and until the rest is written the page shows what its frame held", () => {
+  const rig = new Rig(GFS2_7_2);
+  rig.make("f", { size: "h" });
+  rig.make("g", { size: "dddd" });
+  const fd = rig.open("f");
+  const map = rig.map(rig.open("g"), 4, MAP_PRIVATE);
+  const shown: number[] = [];
+  let looks = 0;
+  rig.trace.on("iomap_write_begin_ret", () => {
+    rig.trace.off("iomap_write_begin_ret");
+    const { mapping } = rig.inode("f");
+    // What was in the frame before: it could be anything.
+    mapping.mem.u8.fill(0xee, pageAddress(mapping.find(0)), pageAddress(mapping.find(0)) + 1000);
+  });
+  rig.trace.on("fault_in_readable", () => {
+    const { mapping } = rig.inode("f");
+    if (flagsOf(rig.inode("f"), 0) & PG_UPTODATE) shown.push(mapping.mem.u8[pageAddress(mapping.find(0)) + 500]);
+  });
+  // gfs2's own look comes first, iomap's second.
+  rig.trace.on("fault_in_readable_ret", () => {
+    if (++looks === 2) unmapMappingPages(rig.task, rig.inode("g").mapping, 1, 1, false);
+  });
+  expect(rig.must(sysPwrite64(rig.task, fd, map + PAGE_SIZE - 100, 1000, 0))).toBe(1000);
+  expect(shown[0]).toBe(0xee);
+  const want = new Uint8Array(PAGE_SIZE);
+  want.set(fileBytes(PAGE_SIZE - 100, 1000));
+  expect(rig.content("f")).toEqual(want);
+  rig.check();
 });
 
 test("the file has grown when the page is unlocked, and not before the copy", () => {
