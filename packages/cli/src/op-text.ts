@@ -51,6 +51,7 @@ const ARGS: Args = {
   stat: onFd,
   pipe: ({ size, flags }) => [...(size === undefined ? [] : [size]), ...(flags === undefined ? [] : [words(flags)])],
   fionread: onFd,
+  fiemap: ({ fd, iov, off, len }) => [fd, ...single(iov), off, len],
   copyrange: ({ fd, pos, to, topos, len }) => [fd, pos, to, topos, len],
   sleep: ({ ms }) => [`${ms} ms`],
   barrier: () => [],

@@ -93,6 +93,7 @@ const OpSchema: v.GenericSchema<unknown, Op> = v.variant("op", [
   op("stat", { fd: name }),
   op("pipe", { r: name, w: name, size: v.optional(whole), flags: v.optional(v.array(v.picklist(["O_NONBLOCK"]))) }),
   op("fionread", { fd: name }),
+  op("fiemap", { fd: name, ...range, iov: oneBuffer }),
   op("copyrange", { fd: name, pos: whole, to: name, topos: whole, len: whole }),
   op("sleep", { ms: count }),
   op("barrier", {}),

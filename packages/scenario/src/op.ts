@@ -66,6 +66,7 @@ export type Op =
   | Named<"lseek", { fd: string; off: number; whence: Whence }>
   | Named<"sum", { map?: string | undefined; fd?: string | undefined } & Range>
   | Named<"pipe", { r: string; w: string; size?: number | undefined; flags?: "O_NONBLOCK"[] | undefined }>
+  | Named<"fiemap", { fd: string; iov: Buffer[] } & Range>
   | Named<"copyrange", { fd: string; pos: number; to: string; topos: number; len: number }>
   | Named<"sleep", { ms: number }>
   | Named<"barrier", unknown>;

@@ -267,6 +267,25 @@ const OPS: { readonly [Name in OpName]: Implementation<Name> } = {
   },
 
   fionread: call(({ task, names }, { fd }) => fs.sysFionread(task, names.fd(fd))),
+  *fiemap({ task, names, scratch }, { fd, off, len, iov: [[map, at, room]] }) {
+    const address = names.address(map, at);
+    const { u8 } = task.mm.mem;
+    const header = new DataView(u8.buffer, u8.byteOffset + scratch, fs.FIEMAP_SIZE);
+    header.setBigUint64(0, BigInt(off), true);
+    header.setBigUint64(8, len === 0 ? 2n ** 64n - 1n : BigInt(len), true);
+    header.setBigUint64(16, 0n, true);
+    header.setUint32(24, Math.floor((room - fs.FIEMAP_SIZE) / fs.FIEMAP_EXTENT_SIZE), true);
+    header.setUint32(28, 0, true);
+    const { signal } = yield* userStore(task, address, scratch, fs.FIEMAP_SIZE);
+    if (signal !== 0) return { ret: 0, sig: signalName(signal) };
+    const status = yield* fs.sysFiemap(task, names.fd(fd), address);
+    if (status !== 0) return result(status);
+    const loaded = yield* userLoad(task, scratch, address + 20, 4);
+    return loaded.signal === 0
+      ? { ret: 0, count: header.getUint32(0, true) }
+      : { ret: 0, sig: signalName(loaded.signal) };
+  },
+
   copyrange: call(({ task, names }, { fd, pos, to, topos, len }) =>
     fs.sysCopyFileRange(task, names.fd(fd), pos, names.fd(to), topos, len),
   ),

@@ -1,6 +1,6 @@
 // Mapping files to blocks (fs/gfs2/bmap.c): gfs2's side of iomap, unstuffing, and freeing blocks.
 
-import { ENOMEM, ENOTBLK, err, type MaySleep, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
+import { ENOENT, ENOMEM, ENOTBLK, err, type MaySleep, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
 import { PG_UPTODATE, pageAddress, putPage, type UserTask, unlockPage } from "@faultline/mm";
 import { grabPage, truncateInodePages } from "../cache/page-cache.ts";
 import { folioMarkDirty } from "../cache/page-writeback.ts";
@@ -12,6 +12,7 @@ import {
   IOMAP_HOLE,
   IOMAP_INLINE,
   IOMAP_MAPPED,
+  IOMAP_REPORT,
   IOMAP_WRITE,
   IOMAP_ZERO,
   type Iomap,
@@ -90,6 +91,7 @@ function* mapForIomap(
   iomap: Iomap,
 ): MaySleep<Status> {
   gfs2IomapGet(inode, pos, length, flags, iomap);
+  if ((flags & IOMAP_REPORT) !== 0 && iomap.type === IOMAP_HOLE && pos >= inode.size) return err(ENOENT);
   if ((flags & IOMAP_WRITE) === 0) return 0;
   if ((flags & IOMAP_DIRECT) !== 0) {
     // Holes and stuffed data make a direct write fall back to a buffered one.

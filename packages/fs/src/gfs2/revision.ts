@@ -6,6 +6,7 @@ import type { IovIter, UioRevision } from "@faultline/uio";
 import type { ReadaheadRevision } from "../cache/readahead.ts";
 import type { IomapRevision } from "../iomap/revision.ts";
 import type { Kiocb } from "../vfs/kiocb.ts";
+import type { Gfs2Fiemap } from "./fiemap.ts";
 import type { GlockRevision } from "./lock-space.ts";
 
 /** One of gfs2's four ways to move bytes. At its widest: on some revisions it faults, on others it only sleeps. */
@@ -52,6 +53,8 @@ export interface Gfs2Revision {
   readonly pipeKeepsEmptySlot: boolean;
   /** Pipes honour RWF_NOWAIT: 6.4 on. */
   readonly pipesKnowNowait: boolean;
+  /** Telling extents; does the copy to user memory take faults under the glock? */
+  readonly fiemap: Gfs2Fiemap;
   readonly bufferedRead: Gfs2Io;
   readonly bufferedWrite: Gfs2Io;
   readonly directRead: Gfs2Io;

@@ -18,6 +18,7 @@ export const IOMAP_F_SIZE_CHANGED: number = 1 << 8;
 export const IOMAP_READ = 0;
 export const IOMAP_WRITE: number = 1 << 0;
 export const IOMAP_ZERO: number = 1 << 1;
+export const IOMAP_REPORT: number = 1 << 2;
 export const IOMAP_DIRECT: number = 1 << 4;
 export const IOMAP_NOWAIT: number = 1 << 5;
 

@@ -37,6 +37,8 @@ export interface IomapRevision {
   readonly zeroingExtends: boolean;
   /** What reading a page of inline data counts as: the page (5.10), nothing (6.1, 6.12), or its bytes (7.2). */
   readonly inlineReadCounts: "page" | "nothing" | "bytes";
+  /** fiemap tells the extent at hand as the last one also when it could not be copied out before: since 5.15. */
+  readonly fiemapTellsLast: boolean;
   /** iomap_write_end says whether it took the bytes (6.9 on), not how many; only traces show it. */
   readonly writeEndIsBoolean: boolean;
 }

@@ -15,6 +15,7 @@ import {
 } from "@faultline/mm";
 import * as calls from "./calls.ts";
 import { sysCopyFileRange } from "./copy-file-range.ts";
+import { sysFiemap } from "./fiemap.ts";
 import type { FsTask } from "./fs-task.ts";
 import * as rw from "./read-write.ts";
 
@@ -34,6 +35,7 @@ interface CallTable {
   pipe2: typeof calls.sysPipe2;
   setPipeSize: typeof calls.sysSetPipeSize;
   fionread: typeof calls.sysFionread;
+  fiemap: typeof sysFiemap;
   read: typeof rw.sysRead;
   write: typeof rw.sysWrite;
   pread: typeof rw.sysPread64;
@@ -67,6 +69,7 @@ const CALLS: CallTable = {
   pipe2: calls.sysPipe2,
   setPipeSize: calls.sysSetPipeSize,
   fionread: calls.sysFionread,
+  fiemap: sysFiemap,
   read: rw.sysRead,
   write: rw.sysWrite,
   pread: rw.sysPread64,

@@ -3,6 +3,7 @@
 import { MM_5_10, MM_6_1, MM_6_12, MM_LATEST } from "@faultline/mm";
 import { UIO_5_10, UIO_6_1, UIO_6_12, UIO_LATEST } from "@faultline/uio";
 import { SHORT_COPIES } from "../../iomap/revision.ts";
+import { fiemapFaulting, fiemapNofault } from "../fiemap.ts";
 import { bufferedRead510, bufferedWrite510, directRead510, directWrite510 } from "../io/io-5.10.ts";
 import { bufferedReadWith, bufferedWriteWith, directReadWith, directWriteWith } from "../io/io-6.12.ts";
 import type { Gfs2Revision } from "../revision.ts";
@@ -36,6 +37,7 @@ export const GFS2_7_2: Gfs2Revision = {
     dioAlignsExtent: true,
     zeroingExtends: false,
     inlineReadCounts: "bytes",
+    fiemapTellsLast: true,
     writeEndIsBoolean: true,
   },
   glock: { recursionBugLine: 0 },
@@ -49,6 +51,7 @@ export const GFS2_7_2: Gfs2Revision = {
   faultTriesUnderGlock: false,
   pipeKeepsEmptySlot: false,
   pipesKnowNowait: true,
+  fiemap: fiemapNofault,
   bufferedRead: bufferedReadWith(shouldFaultInPages),
   bufferedWrite: bufferedWriteWith(false),
   directRead: directReadWith(shouldFaultInPages),
@@ -109,6 +112,7 @@ export const GFS2_5_10: Gfs2Revision = {
     dioPartial: false,
     dioStopsAtEof: true,
     inlineReadCounts: "page",
+    fiemapTellsLast: false,
   },
   readahead: { ...GFS2_6_1.readahead, windowsShrink: true, seesProgress: false },
   glock: { recursionBugLine: 1403 },
@@ -117,6 +121,7 @@ export const GFS2_5_10: Gfs2Revision = {
   freesWholeTail: true,
   unstuffsEmptyPage: false,
   directKeepsTimes: false,
+  fiemap: fiemapFaulting,
   bufferedRead: bufferedRead510,
   bufferedWrite: bufferedWrite510,
   directRead: directRead510,

@@ -3,6 +3,7 @@
 
 import { MM_5_16, MM_5_18 } from "@faultline/mm";
 import { UIO_5_16 } from "@faultline/uio";
+import { fiemapFaulting } from "../fiemap.ts";
 import { bufferedRead516, bufferedWrite516, directRead516, directWrite516 } from "../io/io-5.16.ts";
 import { bufferedReadWith, bufferedWriteWith, directReadWith, directWriteWith } from "../io/io-6.12.ts";
 import { bufferedReadV4, bufferedWriteV4, directReadV4, directWriteV4 } from "../io/io-v4.ts";
@@ -19,6 +20,7 @@ export const GFS2_5_18: Gfs2Revision = {
   iomap: { ...GFS2_6_1.iomap, throttlesFirst: false },
   readahead: { ...GFS2_6_1.readahead, windowsShrink: true },
   directKeepsTimes: false,
+  fiemap: fiemapFaulting,
   bufferedRead: bufferedReadWith(shouldFaultInPages),
   bufferedWrite: bufferedWriteWith(true),
   directRead: directReadWith(shouldFaultInPages),
@@ -43,7 +45,7 @@ export const GFS2_V4: Gfs2Revision = {
   ...GFS2_5_16,
   name: "v4",
   title: "the patches under discussion: faults disabled, and then all of the buffer or nothing is faulted in",
-  iomap: { ...GFS2_5_16.iomap, prefault: "pages", inlineReadCounts: "page" },
+  iomap: { ...GFS2_5_16.iomap, prefault: "pages", inlineReadCounts: "page", fiemapTellsLast: false },
   locksInIomap: true,
   bufferedRead: bufferedReadV4,
   bufferedWrite: bufferedWriteV4,
