@@ -217,7 +217,7 @@ export function invalidateMappingPages(task: UserTask, mapping: FileMapping, fir
  * Drop all pages of [first, last], mapped ones included; private copies of them stay.
  *
  * Context: sleeps; no page lock held.
- * Returns: 0, or -EBUSY if a page could not go (dirty again, or somebody holds it).
+ * Returns: 0, or -EBUSY if a page could not go because it is dirty again.
  * Linux: invalidate_inode_pages2_range()
  */
 export function* invalidateInodePages2(
@@ -234,8 +234,8 @@ export function* invalidateInodePages2(
     yield* waitOnPageWriteback(mem, frame);
     tryToUnmap(task, frame);
     mem.world.accesses?.write(mapping.slotId(mem.index[frame]));
-    // Ours and the cache's: whoever else holds the page would keep stale bytes.
-    if ((mem.flags[frame] & PG_DIRTY) !== 0 || mem.refcount[frame] !== 2) status = err(EBUSY);
+    // References of others are no obstacle: they keep the bytes of before.
+    if ((mem.flags[frame] & PG_DIRTY) !== 0) status = err(EBUSY);
     else deletePage(task, mapping, frame);
   });
   return status;

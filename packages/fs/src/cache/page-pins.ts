@@ -1,6 +1,8 @@
-// References to pages of a file that a task keeps while it may take a user fault. They keep the file's lock on
-// this node, although the task does not hold it: another node that wants it waits for them, and the fault may
-// have to wait for that node. So they count as a lock, in reports and for lockdep.
+// References to pages of a file that a task keeps while it may take a user fault, as those who wrote the fix thought
+// of them: they keep the file's lock on this node, although the task does not hold it; another node that wants it
+// waits for them, and the fault may have to wait for that node. So they count as a lock, in reports and for lockdep.
+//
+// No kernel waits for them (docs/recordings.md), and no revision but those of tests does: `referencesPin`.
 
 import { Lock, lockAcquired, lockReleased, type Task, type World, wakeUpAll } from "@faultline/kernel";
 import type { FileMapping } from "../vfs/inode.ts";
@@ -34,6 +36,7 @@ export class PagePins extends Lock {
 
 /** The task keeps references to pages of the file from here on, come what may. Context: atomic. */
 export function pinPages(task: Task, mapping: FileMapping): void {
+  if (!mapping.host.sb.referencesPin) return;
   mapping.pins ??= new PagePins(task.world, `pages of ${mapping.label}`);
   mapping.pins.add(task);
 }

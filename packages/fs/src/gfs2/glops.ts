@@ -59,9 +59,10 @@ const ALL_PAGES = 2 ** 32;
 /**
  * Drop what this node caches of the file's data, and its entries in page tables.
  *
- * Context: sleeps, also until nobody keeps references to the pages across a fault.
- * Differs: Linux takes a page out while others hold references to it. To gfs2's maintainers these references pin
- * the lock all the same: it is why the fix disables faults in the lockless read too.
+ * Whoever has references to the pages keeps them, and what they held at that moment: nobody waits for that, unless
+ * the revision says that references pin the lock.
+ *
+ * Context: sleeps.
  */
 export function* dropCache(task: UserTask, inode: Gfs2Inode): MaySleep<void> {
   const { mapping } = inode;

@@ -35,6 +35,11 @@ export interface Gfs2Revision {
   readonly glock: GlockRevision;
   /** See SuperBlock. */
   readonly readBatch: number;
+  /**
+   * References to pages that a task keeps while it may fault hold the lock on the node, as the patches of 2021 and 2022 say.
+   * False in every kernel: taking pages out of the cache does not wait for references.
+   */
+  readonly referencesPin: boolean;
   /** Buffered writes take the glock in iomap_begin, extent by extent: until 5.15. */
   readonly locksInIomap: boolean;
   /** A short write gives back all the blocks that it did not use: 5.18 on. */

@@ -39,6 +39,7 @@ export class Gfs2Sbd implements SuperBlock {
   readonly readahead: ReadaheadRevision;
   readonly iomap: IomapRevision;
   readonly readBatch: number;
+  readonly referencesPin: boolean;
   /** Inodes whose dinodes were changed since the journal was last committed. */
   readonly journaled: Set<Gfs2Inode> = new Set();
   readonly #inodes = new Map<DiskInode, Gfs2Inode>();
@@ -60,6 +61,7 @@ export class Gfs2Sbd implements SuperBlock {
     this.readahead = revision.readahead;
     this.iomap = revision.iomap;
     this.readBatch = revision.readBatch;
+    this.referencesPin = revision.referencesPin;
   }
 
   /** The inode of a name; -ENOENT unless `create`. Context: atomic. */

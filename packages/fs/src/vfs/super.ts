@@ -21,6 +21,8 @@ export interface SuperBlock {
   readonly iomap: IomapRevision;
   /** Pages that a buffered read collects before it copies: 15, since 6.9 31. 1: page by page, as before 5.12. Linux: PAGEVEC_SIZE */
   readonly readBatch: number;
+  /** See Gfs2Revision. */
+  readonly referencesPin: boolean;
   /** Move bytes of a file from or to the disk; `endIo` is called when that is over. Context: atomic. */
   submitRead(inode: Inode, position: number, segments: readonly DiskSegment[], endIo: (status: Status) => void): void;
   submitWrite(inode: Inode, position: number, segments: readonly DiskSegment[], endIo: (status: Status) => void): void;

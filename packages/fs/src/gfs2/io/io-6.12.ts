@@ -17,8 +17,8 @@ import { readResident, writeResidentIn } from "./resident.ts";
 /**
  * Read what is cached without the glock, then the rest under it.
  *
- * Also the first, lockless pass disables faults: it holds references to pages, and a fault that waits for
- * another node would keep that node from taking them away.
+ * Also the first, lockless pass disables faults: it holds references to pages, which were thought to keep another
+ * node from taking them away while a fault waits for that node.
  *
  * Context: may fault, never while the glock is held.
  * Returns: bytes read, or an error if none.

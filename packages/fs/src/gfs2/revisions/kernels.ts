@@ -42,6 +42,7 @@ export const GFS2_7_2: Gfs2Revision = {
   },
   glock: { recursionBugLine: 0 },
   readBatch: 31,
+  referencesPin: false,
   locksInIomap: false,
   freesWholeTail: true,
   unstuffsEmptyPage: true,

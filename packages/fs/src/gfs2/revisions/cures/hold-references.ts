@@ -32,7 +32,7 @@ function holding(): Remedy {
   };
 }
 
-/** The files that the pages belong to: their locks cannot leave the node before the references are gone. */
+/** The files that the pages belong to: if references pin, their locks cannot leave the node before these are gone. */
 function filesOf(mem: PhysMem, pages: readonly Pfn[]): FileMapping[] {
   const mappings = new Set(pages.map((page) => pageMapping(mem, page)));
   return [...mappings].filter((mapping) => mapping instanceof FileMapping);
@@ -51,8 +51,9 @@ export const CURE_HOLD_REFERENCES: Cure = {
     defeat:
       "The copy needs the entry in the page table, and no reference keeps that: another thread syncs the file behind the " +
       "buffer, its pages are write-protected again, and the call fails with -EFAULT on memory that is perfectly good. " +
-      "What a reference does keep is the page, out of reclaim's reach and in the way of whoever wants to take it out of " +
-      "the cache. Between nodes that is one file's lock held back while the task waits for another's: two writers, " +
-      "each with references to the file that the other writes, hang as they did on 5.10. So fault-in keeps no references.",
+      "What the thread held against it is another thing: references would keep the page in the cache, and so one file's " +
+      "lock on the node while the task waits for another's. Then two nodes, each with references to the file that the " +
+      "other writes, hang as they did on 5.10. Kernels do not wait for references, the page leaves the cache under them; " +
+      "what they keep is a page that no longer belongs to the file. Either way, fault-in keeps no references.",
   },
 };
