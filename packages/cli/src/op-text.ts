@@ -72,7 +72,7 @@ export function resultText(result: OpResult): string {
     ret,
     errno,
     sig,
-    count === undefined ? undefined : `${count} present:`,
+    count === undefined ? undefined : pages === undefined ? `${count} extents` : `${count} present:`,
     pages,
     sum === undefined ? undefined : `sum ${sum}`,
     resident === undefined ? undefined : `${resident} still resident`,

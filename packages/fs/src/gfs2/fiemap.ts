@@ -41,7 +41,7 @@ export type Gfs2Fiemap = (
  *
  * Context: may fault, also while the glock is held. Returns: as iomapFiemap.
  */
-export function* fiemapFaulting(
+export const fiemapFaulting: Gfs2Fiemap = function* gfs2Fiemap(
   task: UserTask,
   inode: Gfs2Inode,
   info: FiemapExtentInfo,
@@ -57,7 +57,7 @@ export function* fiemapFaulting(
   }
   upRead(task, inode.rwsem);
   return status;
-}
+};
 
 /**
  * Extents are copied out with faults disabled. When that falls short, room for all that were asked for is faulted in
@@ -66,7 +66,7 @@ export function* fiemapFaulting(
  * Context: may fault, never while the glock is held. Returns: as iomapFiemap; -EFAULT also when only room that would not
  * have been needed cannot be had.
  */
-export function* fiemapNofault(
+export const fiemapNofault: Gfs2Fiemap = function* gfs2Fiemap(
   task: UserTask,
   inode: Gfs2Inode,
   info: FiemapExtentInfo,
@@ -85,7 +85,7 @@ export function* fiemapNofault(
   }
   upRead(task, inode.rwsem);
   return status;
-}
+};
 
 function* walkLocked(
   task: UserTask,

@@ -20,9 +20,9 @@ import { IOMAP_HOLE, IOMAP_INLINE, IOMAP_REPORT, type Iomap, IomapIter, type Iom
 
 /** Write dirty pages back first. */
 export const FIEMAP_FLAG_SYNC = 1;
-export const FIEMAP_EXTENT_LAST = 1;
-export const FIEMAP_EXTENT_DATA_INLINE = 0x200;
-export const FIEMAP_EXTENT_NOT_ALIGNED = 0x100;
+const FIEMAP_EXTENT_LAST = 1;
+const FIEMAP_EXTENT_DATA_INLINE = 0x200;
+const FIEMAP_EXTENT_NOT_ALIGNED = 0x100;
 
 /** Bytes of a struct fiemap without extents, and of each extent behind it. */
 export const FIEMAP_SIZE = 32;
