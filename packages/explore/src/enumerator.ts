@@ -10,7 +10,7 @@ import { Driver, type DriverOptions, type Point } from "./driver.ts";
 import { Fingerprint } from "./fingerprint.ts";
 import { CLOCK } from "./happens-before.ts";
 import type { Budgets, Program } from "./program.ts";
-import { executed, NONE, type Step, trimmed } from "./step.ts";
+import { executed, NONE, type Step } from "./step.ts";
 
 export interface EnumeratorOptions extends DriverOptions {
   /** Preemptions in one execution, at most. */
@@ -128,8 +128,7 @@ export class Enumerator {
   /** Note what the driver's latest event did. */
   #append(print: Fingerprint, pid: number): void {
     const { accesses, points } = this.driver;
-    const choices = points.length === 0 ? NONE : trimmed(points.map(({ picked }) => picked));
-    const step = executed(pid, accesses, choices);
+    const step = executed(pid, accesses, points);
     this.points.push(points.slice());
     this.steps.push(step);
     print.add(step);

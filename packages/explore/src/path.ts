@@ -7,15 +7,16 @@ import type { Driver, Point } from "./driver.ts";
 import { crashFault, type Fault } from "./finding.ts";
 import { CLOCK, clear, HappensBefore } from "./happens-before.ts";
 import type { Budgets } from "./program.ts";
-import { executed, foreseen, isSameStep, NONE, type Step, stepsConflict, trimmed, weakInitial } from "./step.ts";
+import { Purse } from "./purse.ts";
+import { executed, foreseen, isSameStep, type Step, stepsConflict, weakInitial } from "./step.ts";
 import { type Branch, insert } from "./wakeup-tree.ts";
 
 /** `last` could come before event `first` and all that depends on it. */
 interface Reversal {
   readonly first: number;
   readonly last: Step;
-  /** What the environment chooses in `last` that it did not choose before; null when nothing. */
-  readonly choice: string | null;
+  /** Does the environment choose something else than 0 in `last` that it did not choose before? */
+  readonly isFailure: boolean;
   /** A step that was explored from there and that such an execution could begin with, as long as it can. */
   witness: Step | null;
 }
@@ -65,13 +66,13 @@ export class Path {
   readonly root: number;
   readonly #orders: readonly Order[];
   readonly #reversals: Reversal[][] = [];
-  readonly #budgets: Budgets;
+  readonly #purse: Purse;
   /** Pid -> the event that let it go on, other than by releasing a lock. */
   readonly #wakers: number[] = [];
   readonly #scratch: Step[] = [];
 
   constructor(budgets: Budgets, root: number, orders: readonly Order[]) {
-    this.#budgets = budgets;
+    this.#purse = new Purse(budgets);
     this.root = root;
     this.#orders = orders;
   }
@@ -91,10 +92,9 @@ export class Path {
     const steps = driver.takeSteps();
     // Time that passes is no step of a task.
     const run = steps.length === 1 && pid !== CLOCK ? null : steps;
-    const choices = points.length === 0 ? NONE : trimmed(points.map(({ picked }) => picked));
     const isPlain = run === null && points.length + woken.length + spawned.length === 0 && crash === null;
     const details = isPlain ? PLAIN : detailsOf(driver, run);
-    this.admit(executed(pid, driver.accesses, choices), details, pending);
+    this.admit(executed(pid, driver.accesses, points), details, pending);
   }
 
   /** Add an event. */
@@ -174,11 +174,10 @@ export class Path {
       const reversals = this.#reversals[e];
       for (let i = 0; i < reversals.length; i++) {
         const reversal = reversals[i];
-        const { first, last, choice, witness } = reversal;
+        const { first, last, isFailure, witness } = reversal;
         if (first < this.root) continue;
         if (e < fresh && witness !== null && this.#holds(witness, first, fresh)) continue;
-        if (choice !== null && !this.#affords(choice, last.settled - 1, first)) continue;
-        reversal.witness = this.#consider(first, last);
+        reversal.witness = this.#consider(first, last, isFailure);
       }
     }
   }
@@ -188,7 +187,7 @@ export class Path {
     const { races } = this.order;
     this.order.foresee(pid, lock);
     for (let i = 0; i < races.length; i += 2) {
-      if (races[i] >= this.root) this.#consider(races[i], foreseen(pid, [lock, TAKE]));
+      if (races[i] >= this.root) this.#consider(races[i], foreseen(pid, [lock, TAKE]), false);
     }
   }
 
@@ -217,7 +216,7 @@ export class Path {
     if (this.steps[e].pid === CLOCK) return;
     const { races } = this.order;
     for (let i = 0; i < races.length; i += 2) {
-      reversals.push({ first: races[i], last: this.#upTo(e, races[i + 1]), choice: null, witness: null });
+      reversals.push({ first: races[i], last: this.#upTo(e, races[i + 1]), isFailure: false, witness: null });
     }
     const { points } = this.details[e];
     if (points.length > 0) this.#vary(e, points, reversals);
@@ -228,25 +227,25 @@ export class Path {
     const step = this.steps[e];
     const { points } = this.details[e];
     if (position + 2 === step.accesses.length && points.length === 0) return step;
-    const settled = points.filter((point) => point.position <= position).length;
-    return foreseen(step.pid, step.accesses.slice(0, position + 2), step.choices.slice(0, settled), settled);
+    const before = points.filter((point) => point.position <= position);
+    return foreseen(step.pid, step.accesses.slice(0, position + 2), before);
   }
 
   /** The other ways in which the choices of an event could have gone. */
   #vary(e: number, points: readonly Point[], reversals: Reversal[]): void {
     const { pid, accesses } = this.steps[e];
-    const choices = points.map(({ picked }) => picked);
     for (const [i, { choice, count, picked, position }] of points.entries()) {
       for (let other = 0; other < count; other++) {
         if (other === picked) continue;
-        const last = foreseen(pid, accesses.slice(0, position), [...choices.slice(0, i), other], i + 1);
-        reversals.push({ first: e, last, choice: other === 0 ? null : choice, witness: null });
+        const last = foreseen(pid, accesses.slice(0, position), [...points.slice(0, i), { choice, picked: other }]);
+        reversals.push({ first: e, last, isFailure: other !== 0, witness: null });
       }
     }
   }
 
   /** Can an execution that reverses something still begin with `witness`, given what is new in this one? */
   #holds(witness: Step, first: number, fresh: number): boolean {
+    if (witness.spends.length > 0) return false;
     const sequence = this.#scratch;
     const length = this.order.copyUnordered(first, fresh, this.steps, sequence);
     for (let i = 0; i < length; i++) {
@@ -258,16 +257,19 @@ export class Path {
   /**
    * Should an execution be explored in which `last` comes before event `first` and all that depends on it?
    *
-   * Returns: a step that such an execution could begin with, if one was explored; null if it is now put down.
+   * Returns: a step that such an execution could begin with, if one was explored; null if it is now put down, or
+   * beyond the budgets.
    */
-  #consider(first: number, last: Step): Step | null {
+  #consider(first: number, last: Step, isFailure: boolean): Step | null {
     const sequence = this.#scratch;
     let length = this.order.copyUnordered(first, first + 1, this.steps, sequence);
     sequence[length++] = last;
+    if (isFailure && !this.#affords(first, length)) return null;
     const done = this.done[first];
     // The last of them is event `first` itself.
     for (let i = 0; i < done.length - 1; i++) {
-      if (weakInitial(done[i], sequence, 0, length) >= 0) return done[i];
+      const position = weakInitial(done[i], sequence, 0, length);
+      if (position >= 0 && this.#affords(first, length, done[i], position)) return done[i];
     }
     this.#insert(first, length);
     return null;
@@ -277,24 +279,23 @@ export class Path {
   #insert(e: number, length: number): void {
     const pending = this.pending[e] ?? [];
     this.pending[e] = pending;
-    insert(pending, this.#scratch, length);
+    this.#pay(e, length);
+    insert(pending, this.#scratch, length, this.#purse);
   }
 
-  /** May choice i of event `changed` turn out other than 0, given what else stays in that execution? */
-  #affords(choice: string, i: number, changed: number): boolean {
-    let spent = 0;
-    let failures = 0;
-    for (let e = 0; e < this.steps.length; e++) {
-      const { points } = this.details[e];
-      if (points.length === 0 || (e > changed && this.order.ordered(changed, e))) continue;
-      for (const [j, point] of points.entries()) {
-        if (e === changed && j >= i) break;
-        if (point.picked === 0) continue;
-        failures++;
-        if (point.choice === choice) spent++;
-      }
-    }
-    const { environment, failures: most = Number.POSITIVE_INFINITY } = this.#budgets;
-    return spent < (environment[choice] ?? 0) && failures < most;
+  /** Do the budgets suffice for what is in the scratch list, and for this step in place of the one at `position`? */
+  #affords(e: number, length: number, step: Step | null = null, position: number = length): boolean {
+    if (step !== null && step.spends.length === 0) return true;
+    this.#pay(e, length);
+    if (step !== null) this.#purse.pay(step);
+    if (position < length) this.#purse.refund(this.#scratch[position]);
+    return this.#purse.isEnough;
+  }
+
+  /** Pay for the events before number e, and for the scratch list. */
+  #pay(e: number, length: number): void {
+    this.#purse.clear();
+    for (let i = 0; i < e; i++) this.#purse.pay(this.steps[i]);
+    for (let i = 0; i < length; i++) this.#purse.pay(this.#scratch[i]);
   }
 }

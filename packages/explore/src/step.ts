@@ -14,6 +14,8 @@ export interface Step {
    * a step is sure.
    */
   readonly settled: number;
+  /** The names of those choices that turned out other than 0: what it spends of the budgets. */
+  readonly spends: readonly string[];
   /** One bit for each object that it touches, or for several: steps without a common bit commute. */
   readonly objects: number;
 }
@@ -24,19 +26,33 @@ const ALL = 0x3fffffff;
 /** The choices of a step in which nothing special happened: one object, so that comparing is cheap. */
 export const NONE: readonly number[] = [];
 
-/** A step that was executed. */
-export function executed(pid: number, accesses: Accesses, choices: readonly number[]): Step {
-  return { pid, accesses, choices, settled: ALL, objects: objectsOf(accesses) };
+const NOTHING: readonly string[] = [];
+
+/** A choice that came up during a step, and how it turned out. */
+export interface Pick {
+  readonly choice: string;
+  readonly picked: number;
 }
 
-/** A step that was never executed, up to the access that somebody wants to see earlier. */
-export function foreseen(pid: number, accesses: Accesses, choices: readonly number[] = NONE, settled = 0): Step {
-  return { pid, accesses, choices: trimmed(choices), settled, objects: objectsOf(accesses) };
+/** A step that was executed, with all the choices that came up. */
+export function executed(pid: number, accesses: Accesses, picks: readonly Pick[]): Step {
+  return { pid, accesses, ...chosen(picks), settled: ALL, objects: objectsOf(accesses) };
+}
+
+/** A step that was never executed, up to the access that somebody wants to see earlier, and the choices before it. */
+export function foreseen(pid: number, accesses: Accesses, picks: readonly Pick[] = []): Step {
+  return { pid, accesses, ...chosen(picks), settled: picks.length, objects: objectsOf(accesses) };
 }
 
 /** Whatever the task does next. */
 export function unforeseen(pid: number, choices: readonly number[] = NONE): Step {
-  return { pid, accesses: [], choices, settled: -1, objects: 0 };
+  return { pid, accesses: [], choices, settled: -1, spends: NOTHING, objects: 0 };
+}
+
+function chosen(picks: readonly Pick[]): { choices: readonly number[]; spends: readonly string[] } {
+  const choices = picks.length === 0 ? NONE : trimmed(picks.map(({ picked }) => picked));
+  if (choices === NONE) return { choices, spends: NOTHING };
+  return { choices, spends: picks.filter(({ picked }) => picked !== 0).map(({ choice }) => choice) };
 }
 
 export function trimmed(choices: readonly number[]): readonly number[] {
@@ -57,7 +73,7 @@ export function stepsConflict(a: Step, b: Step): boolean {
 }
 
 /** The same task, and the same choices all through. */
-export function isSameStep(a: Pick<Step, "pid" | "choices">, b: Pick<Step, "pid" | "choices">): boolean {
+export function isSameStep(a: Step, b: Step): boolean {
   return (
     a.pid === b.pid && a.choices.length === b.choices.length && a.choices.every((choice, i) => choice === b.choices[i])
   );

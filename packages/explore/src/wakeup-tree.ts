@@ -6,6 +6,7 @@
 // cost one array.
 
 import { type Accesses, conflict } from "./access.ts";
+import type { Purse } from "./purse.ts";
 import { isSameStep, type Step, weakInitial } from "./step.ts";
 
 export interface Branch {
@@ -27,9 +28,10 @@ export interface Reliance {
 /**
  * Add a beginning, unless some branch already leads to an execution that is equivalent to a continuation of it.
  *
- * Uses up `sequence`, of which the steps before `length` count.
+ * Uses up `sequence`, of which the steps before `length` count, and `purse`, which paid for them and for all that
+ * comes before.
  */
-export function insert(branches: Branch[], sequence: Step[], length: number): void {
+export function insert(branches: Branch[], sequence: Step[], length: number, purse: Purse): void {
   let level = branches;
   // What is matched moves to the front and is passed over.
   let from = 0;
@@ -41,6 +43,7 @@ export function insert(branches: Branch[], sequence: Step[], length: number): vo
       for (; at < end; at++) {
         const position = weakInitial(steps[at], sequence, from, length);
         if (position < 0) break;
+        if (!affords(purse, steps[at], position === length ? null : sequence[position])) break;
         if (at === end - 1 && branch.children.length === 0) rely(branch, sequence, from, position);
         if (position === length) continue;
         for (let to = position; to > from; to--) sequence[to] = sequence[to - 1];
@@ -60,6 +63,17 @@ export function insert(branches: Branch[], sequence: Step[], length: number): vo
     level.push({ steps: own, start: 0, end: own.length, children: [], relied: null });
     return;
   }
+}
+
+/** Pay for a step that comes first, in place of the one that it is in the sequence. Returns: was that affordable? */
+function affords(purse: Purse, step: Step, replaced: Step | null): boolean {
+  if (step.spends.length === 0 && (replaced === null || replaced.spends.length === 0)) return true;
+  purse.pay(step);
+  if (replaced !== null) purse.refund(replaced);
+  if (purse.isEnough) return true;
+  purse.refund(step);
+  if (replaced !== null) purse.pay(replaced);
+  return false;
 }
 
 /** Take the first step off a branch that is now executed. Returns: what is to be explored after it. */
