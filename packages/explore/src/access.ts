@@ -14,6 +14,8 @@ export const SHARE = 3;
 export const LEAVE = 4;
 /** Let go of a share of a lock. */
 export const UNSHARE = 5;
+/** Took a lock for itself alone and let it go again, in one step: who only looks at the lock never sees that. */
+export const PASS = 6;
 
 /**
  * Deed -> the deeds it conflicts with, one bit each.
@@ -23,11 +25,12 @@ export const UNSHARE = 5;
  */
 export const CONFLICTS: readonly number[] = [
   bits(WRITE, TAKE, SHARE, LEAVE, UNSHARE),
-  bits(READ, WRITE, TAKE, SHARE, LEAVE, UNSHARE),
-  bits(READ, WRITE, TAKE, SHARE),
-  bits(READ, WRITE, TAKE),
+  bits(READ, WRITE, TAKE, SHARE, LEAVE, UNSHARE, PASS),
+  bits(READ, WRITE, TAKE, SHARE, PASS),
+  bits(READ, WRITE, TAKE, PASS),
   bits(READ, WRITE),
   bits(READ, WRITE),
+  bits(WRITE, TAKE, SHARE, PASS),
 ];
 
 function bits(...deeds: number[]): number {

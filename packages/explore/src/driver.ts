@@ -16,7 +16,7 @@ import {
   World,
   type WorldOptions,
 } from "@faultline/kernel";
-import { LEAVE, READ, SHARE, TAKE, WRITE } from "./access.ts";
+import { LEAVE, PASS, READ, SHARE, TAKE, WRITE } from "./access.ts";
 import { CLOCK } from "./happens-before.ts";
 import type { Program, Running } from "./program.ts";
 import { NONE } from "./step.ts";
@@ -119,9 +119,16 @@ export class Driver implements Chooser, AccessLog {
    * Returns: false when it did nothing of the kind before it fell asleep or returned.
    */
   perform(pid: number, choices: readonly number[]): boolean {
-    const task = this.tasks[pid] as Task;
     this.#open(choices);
     this.world.accesses = this;
+    const isEvent = this.#run(pid);
+    // Who looks at the end of an execution is not part of it.
+    this.world.accesses = null;
+    return isEvent;
+  }
+
+  #run(pid: number): boolean {
+    const task = this.tasks[pid] as Task;
     do {
       this.#steps.push(pid);
       this.#resume(task);
@@ -142,7 +149,6 @@ export class Driver implements Chooser, AccessLog {
   /** Let time pass, when nobody can go on. Returns: false when nothing is due. */
   tick(): boolean {
     this.#open(NONE);
-    this.world.accesses = null;
     if (!this.world.expireTimer()) return false;
     this.#steps.push(CLOCK);
     this.#look(CLOCK);
@@ -195,7 +201,11 @@ export class Driver implements Chooser, AccessLog {
   }
 
   release(lock: number): void {
-    this.accesses.push(lock, LEAVE);
+    const { accesses } = this;
+    let taken = accesses.length - 2;
+    while (taken >= 0 && !(accesses[taken] === lock && accesses[taken + 1] === TAKE)) taken -= 2;
+    if (taken >= 0) accesses[taken + 1] = PASS;
+    else accesses.push(lock, LEAVE);
   }
 
   #open(choices: readonly number[]): void {

@@ -4,12 +4,13 @@
 // Each event is hashed with the hashes of the events that it conflicts with and of its task's event before;
 // the fingerprint is the sum over all events, which knows no order.
 
-import { LEAVE, READ, SHARE, TAKE, UNSHARE, WRITE } from "./access.ts";
+import { LEAVE, PASS, READ, SHARE, TAKE, UNSHARE, WRITE } from "./access.ts";
 import type { Step } from "./step.ts";
 
-/** Hash of the latest event that changed an object, and sums over those since that looked, shared or left. */
+/** Hashes of the latest events that changed an object or passed it, and sums over those that looked, shared or left. */
 interface Latest {
   changed: number;
+  passed: number;
   looked: number;
   shared: number;
   left: number;
@@ -43,7 +44,7 @@ class Lane {
   #object(object: number): Latest {
     let latest = this.#objects.get(object);
     if (latest === undefined) {
-      latest = { changed: 0, looked: 0, shared: 0, left: 0 };
+      latest = { changed: 0, passed: 0, looked: 0, shared: 0, left: 0 };
       this.#objects.set(object, latest);
     }
     return latest;
@@ -51,14 +52,18 @@ class Lane {
 }
 
 /** The events on an object that a deed conflicts with. */
-function before({ changed, looked, shared, left }: Latest, deed: number): number {
+function before({ changed, passed, looked, shared, left }: Latest, deed: number): number {
   switch (deed) {
     case READ:
       return (changed + shared + left) | 0;
     case WRITE:
-      return (changed + looked + shared + left) | 0;
+      return (changed + passed + looked + shared + left) | 0;
     case TAKE:
-      return (changed + looked + shared) | 0;
+      return (changed + passed + looked + shared) | 0;
+    case SHARE:
+      return (changed + passed + looked) | 0;
+    case PASS:
+      return (changed + passed + shared) | 0;
     default:
       return (changed + looked) | 0;
   }
@@ -67,6 +72,7 @@ function before({ changed, looked, shared, left }: Latest, deed: number): number
 function note(latest: Latest, deed: number, hash: number): void {
   if (deed === WRITE || deed === TAKE) {
     latest.changed = hash;
+    latest.passed = 0;
     latest.looked = 0;
     latest.shared = 0;
     latest.left = 0;
@@ -74,6 +80,8 @@ function note(latest: Latest, deed: number, hash: number): void {
     latest.looked = (latest.looked + hash) | 0;
   } else if (deed === SHARE) {
     latest.shared = (latest.shared + hash) | 0;
+  } else if (deed === PASS) {
+    latest.passed = hash;
   } else if (deed === LEAVE || deed === UNSHARE) {
     latest.left = (latest.left + hash) | 0;
   }

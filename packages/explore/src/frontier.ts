@@ -5,7 +5,7 @@
 // that its events allow, and nothing that comes between has to do with what comes after it. Part of verification:
 // it shares no code with the search.
 
-import { CONFLICTS, conflict, LEAVE, SHARE, TAKE, UNSHARE } from "./access.ts";
+import { CONFLICTS, conflict, LEAVE, PASS, SHARE, TAKE, UNSHARE } from "./access.ts";
 import type { Happening, Turn } from "./rerun.ts";
 
 /** Nodes of the tree that are looked at for one question. */
@@ -179,7 +179,8 @@ function letsIn(earlier: Happening, event: Happening): boolean {
     if (i % 2 !== 0 || (deed !== LEAVE && deed !== UNSHARE)) return false;
     return event.accesses.some((object, j) => {
       const taking = event.accesses[j + 1];
-      return j % 2 === 0 && object === lock && (taking === TAKE || (taking === SHARE && deed === LEAVE));
+      const takes = taking === TAKE || taking === PASS || (taking === SHARE && deed === LEAVE);
+      return j % 2 === 0 && object === lock && takes;
     });
   });
 }

@@ -4,7 +4,7 @@
 // each other: the second could come first. A lock's release orders what follows it but is not raced with:
 // the race is between the two times that the lock was taken.
 
-import { type Accesses, CONFLICTS, LEAVE, READ, SHARE, TAKE, UNSHARE, WRITE } from "./access.ts";
+import { type Accesses, CONFLICTS, LEAVE, PASS, READ, SHARE, TAKE, UNSHARE, WRITE } from "./access.ts";
 
 /** Event number, deed, event number, deed, ...: what was done to one object, in order. */
 type ObjectHistory = number[];
@@ -165,14 +165,14 @@ export class HappensBefore {
   #order(e: number, deed: number, history: ObjectHistory, position: number, locked: boolean): void {
     const conflicting = CONFLICTS[deed];
     const pid = this.#pids[e];
-    const locks = deed === TAKE || deed === SHARE;
+    const locks = deed === TAKE || deed === SHARE || deed === PASS;
     // Who looked at the lock while it was held cannot be overtaken, but who held it can.
     let wasLocked = locked;
     let i = history.length - 2;
     for (; i >= 0; i -= 2) {
       const earlier = history[i];
       const done = history[i + 1];
-      if (locks && (done === LEAVE || (done === UNSHARE && deed === TAKE))) wasLocked = true;
+      if (locks && (done === LEAVE || (done === UNSHARE && deed !== SHARE))) wasLocked = true;
       const overtakes = ((conflicting >> done) & 1) !== 0 && !(wasLocked && done <= WRITE);
       if (overtakes && this.#pids[earlier] !== pid && !this.ordered(earlier, e)) {
         this.races.push(earlier, position);
@@ -188,7 +188,7 @@ export class HappensBefore {
   #afterReleases(e: number, deed: number, history: ObjectHistory, start: number): void {
     for (let i = start; i < history.length; i += 2) {
       const done = history[i + 1];
-      if (done === LEAVE || (done === UNSHARE && deed === TAKE)) this.#join(e, history[i]);
+      if (done === LEAVE || (done === UNSHARE && deed !== SHARE)) this.#join(e, history[i]);
     }
   }
 
@@ -196,7 +196,7 @@ export class HappensBefore {
   #waited(e: number, accesses: Accesses): void {
     for (let i = 0; i < accesses.length; i += 2) {
       const deed = accesses[i + 1];
-      if (deed !== TAKE && deed !== SHARE) continue;
+      if (deed !== TAKE && deed !== SHARE && deed !== PASS) continue;
       // A trylock looks before it takes: that is no waiting.
       let looked = false;
       for (let j = 0; j < i; j += 2) looked ||= accesses[j] === accesses[i] && accesses[j + 1] === READ;

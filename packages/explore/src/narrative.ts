@@ -125,18 +125,6 @@ class Narrator implements Chooser, AccessLog {
 
   #note(deed: number, object: number): void {
     const word = WORDS.find(([each]) => each === deed)?.[1] ?? "touches";
-    this.#deeds.push(`${word} ${nameOf(this.#world, object)}`);
+    this.#deeds.push(`${word} ${this.#world.labelOf(object)}`);
   }
 }
-
-/** An object by its label, a part of one by its place in it. */
-function nameOf(world: World, object: number): string {
-  const label = world.labels?.get(object);
-  if (label !== undefined) return label;
-  if (object === 0) return "the numbering of objects";
-  if (object < PARTS) return `object ${object}`;
-  return `${nameOf(world, Math.floor(object / PARTS))}[${object % PARTS}]`;
-}
-
-/** As partOf() of the kernel composes them. */
-const PARTS = 0x1000000000;

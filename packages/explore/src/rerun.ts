@@ -10,7 +10,7 @@ import {
   type Verdict,
   World,
 } from "@faultline/kernel";
-import { conflict, LEAVE, READ, SHARE, TAKE, UNSHARE, WRITE } from "./access.ts";
+import { conflict, LEAVE, PASS, READ, SHARE, TAKE, UNSHARE, WRITE } from "./access.ts";
 import type { Program } from "./program.ts";
 
 /** One choice of the environment, and how long the event's access list was when it came up. */
@@ -161,7 +161,16 @@ class Course implements Chooser, AccessLog {
     const own = holds.findLastIndex(({ pid }) => pid === this.#step?.pid);
     const alone = own < 0 || holds[own].alone;
     if (own >= 0) holds.splice(own, 1);
+    if (alone && this.#passes(lock)) return;
     this.#step?.accesses.push(lock, alone ? LEAVE : UNSHARE);
+  }
+
+  /** Was the lock taken in this very step? Then nobody else sees it taken. */
+  #passes(lock: number): boolean {
+    const accesses = this.#step?.accesses ?? [];
+    const taken = accesses.findLastIndex((deed, i) => i % 2 === 1 && deed === TAKE && accesses[i - 1] === lock);
+    if (taken >= 0) accesses[taken] = PASS;
+    return taken >= 0;
   }
 
   /** Note the step that just ended, if it was an event. */

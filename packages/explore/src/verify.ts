@@ -9,7 +9,7 @@
 // agrees for longer.
 
 import { parseSchedule } from "@faultline/kernel";
-import { SHARE, TAKE } from "./access.ts";
+import { PASS, SHARE, TAKE } from "./access.ts";
 import { type Certificate, hashOf } from "./certificate.ts";
 import { Frontier } from "./frontier.ts";
 import type { Program } from "./program.ts";
@@ -205,7 +205,7 @@ function turnOf({ pid, asked }: Happening): Turn {
 }
 
 function isTaking(deed: number): boolean {
-  return deed === TAKE || deed === SHARE;
+  return deed === TAKE || deed === SHARE || deed === PASS;
 }
 
 /** For each event, which events it depends on, directly or not: 1 for those. */

@@ -53,6 +53,7 @@ export function doWpPage(task: UserTask, vma: Vma, vpn: number, entry: number, f
   const frame = spare !== 0 ? spare : mem.tryAllocPage(old === mem.zeroPfn);
   if (frame === 0) return noPage(mem);
   const to = pageAddress(frame);
+  task.world.accesses?.read(mem.bytesId(old));
   if (old !== mem.zeroPfn) mem.u8.copyWithin(to, pageAddress(old), pageAddress(old) + PAGE_SIZE);
   else if (spare !== 0) mem.u8.fill(0, to, to + PAGE_SIZE);
   if (!special) {

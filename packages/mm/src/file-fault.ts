@@ -87,7 +87,7 @@ function* doCowFault(task: UserTask, vmf: VmFault): MaySleep<number> {
     return result;
   }
   const from = pageAddress(vmf.page);
-  task.world.accesses?.read(mem.pageId(vmf.page));
+  task.world.accesses?.read(mem.bytesId(vmf.page));
   mem.u8.copyWithin(pageAddress(copy), from, from + PAGE_SIZE);
   unlockPage(mem, vmf.page);
   putPage(mem, vmf.page);

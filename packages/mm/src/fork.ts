@@ -84,6 +84,7 @@ function* copyPageRange(task: UserTask, vma: Vma, twin: Vma): MaySleep<boolean> 
     if (frame === 0) return false;
     const entry = pgd.get(vpn);
     const from = pageAddress(ptePfn(entry));
+    task.world.accesses?.read(mem.bytesId(ptePfn(entry)));
     mem.u8.copyWithin(pageAddress(frame), from, from + PAGE_SIZE);
     mapAnonymous(task, twin, vpn, frame, entry & PTE_DIRTY);
   }

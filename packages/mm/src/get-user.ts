@@ -16,7 +16,7 @@ import {
 } from "@faultline/kernel";
 import type { PhysMem } from "./physmem.ts";
 import { accessOk, FAULTS_ENABLED, type UserAccess } from "./uaccess.ts";
-import { Direction, moveUser } from "./user-copy.ts";
+import { Direction, moveUser, UNSEEN } from "./user-copy.ts";
 import type { UserTask } from "./user-task.ts";
 
 const SCRATCH = 0;
@@ -96,8 +96,8 @@ export function* probeUser<Y>(
 
 /** The plain first try of probeUser. Context: atomic. */
 export function tryProbeUser(task: UserTask, address: number, direction: Direction): boolean {
-  task.mm.mem.u8[SCRATCH] = 0;
-  return moveUser(task, address, SCRATCH, 1, direction, 0) === 0;
+  task.mm.mem.u8[UNSEEN] = 0;
+  return moveUser(task, address, UNSEEN, 1, direction, 0) === 0;
 }
 
 function read(mem: PhysMem, size: number): number {

@@ -38,16 +38,21 @@ export function* doMincore(task: UserTask, address: number, length: number, vec:
       status = err(ENOMEM);
       break;
     }
-    vec.push(isResident(vma, at) ? 1 : 0);
+    vec.push(isResident(task, vma, at) ? 1 : 0);
   }
   upRead(task, mm.mmapLock);
   return status;
 }
 
-function isResident(vma: Vma, address: number): boolean {
+function isResident(task: UserTask, vma: Vma, address: number): boolean {
+  const log = task.world.accesses;
+  log?.read(vma.mm.entryId(address / PAGE_SIZE));
   if (ptePresent(vma.mm.pgd.get(address / PAGE_SIZE))) return true;
   if (vma.mapping === null) return false;
-  const frame = vma.mapping.find(linearPageIndex(vma, address));
+  const index = linearPageIndex(vma, address);
+  const frame = vma.mapping.find(index);
+  log?.read(vma.mapping.slotId(index));
+  if (frame !== 0) log?.read(vma.mm.mem.pageId(frame));
   return frame !== 0 && (vma.mm.mem.flags[frame] & PG_UPTODATE) !== 0;
 }
 
@@ -65,7 +70,9 @@ const ABSENT: PagemapEntry = { present: false, file: false, exclusive: false };
 /** The entry of one page. Context: atomic. Linux: pagemap_read() */
 export function pagemapEntry(task: UserTask, address: number): PagemapEntry {
   const { pgd, mem } = task.mm;
-  const entry = pgd.get(Math.floor(address / PAGE_SIZE));
+  const vpn = Math.floor(address / PAGE_SIZE);
+  const entry = pgd.get(vpn);
+  task.world.accesses?.read(task.mm.entryId(vpn));
   if (!ptePresent(entry)) return ABSENT;
   if ((entry & PTE_SPECIAL) !== 0) return { present: true, file: false, exclusive: false };
   const frame = ptePfn(entry);

@@ -1,6 +1,6 @@
 // struct mm_struct: one address space. Threads share one; each UserTask points to its own.
 
-import { checkInstance, partOf, RwSemaphore, type World } from "@faultline/kernel";
+import { checkInstance, PAGE_SIZE, partOf, RwSemaphore, type World } from "@faultline/kernel";
 import { PhysMem } from "./physmem.ts";
 import { RadixTree } from "./radix-tree.ts";
 import type { MmRevision } from "./revision.ts";
@@ -73,7 +73,7 @@ export class MmStruct {
     this.revision = revision;
     this.limits = { ...DEFAULT_LIMITS, ...limits };
     this.mmapLock = new RwSemaphore(mem.world, "mmap_lock");
-    this.#id = mem.world.newId("page table");
+    this.#id = mem.world.newId("page table", (vpn) => `page table entry 0x${(vpn * PAGE_SIZE).toString(16)}`);
   }
 
   /** What the access log calls the page table entry of a user page. */

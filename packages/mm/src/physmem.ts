@@ -60,7 +60,8 @@ export class PhysMem {
   #freeTail = 0;
   #free: number;
   readonly #id: number;
-  /** By frame: what the access log calls it. Null where nobody explores schedules. */
+  readonly #bytesId: number;
+  /** By frame: which part of memory the access log calls it. Null where nobody explores schedules. */
   readonly #names: Float64Array | null;
   /** Pid -> frames that the task has allocated. */
   readonly #allocated: number[] = [];
@@ -76,7 +77,8 @@ export class PhysMem {
     host.handOver(this);
     this.world = world;
     this.evicts = world.mayChoose("evict");
-    this.#id = world.newId("memory");
+    this.#id = world.newId("memory", describePart);
+    this.#bytesId = world.newId("bytes of memory", (part) => `bytes of ${describePart(part)}`);
     this.frames = size / PAGE_SIZE;
     this.u8 = host.u8;
     this.refcount = host.refcount;
@@ -128,10 +130,18 @@ export class PhysMem {
     return frame as Pfn;
   }
 
-  /** What the access log calls a page. */
+  /** What the access log calls a page: its lock and flags, and who refers to it. */
   pageId(frame: Pfn): number {
-    const name = this.#names === null ? 0 : this.#names[frame];
-    return name === 0 ? partOf(this.#id, frame) : name;
+    return partOf(this.#id, this.#partOf(frame));
+  }
+
+  /** What the access log calls the bytes of a page, which mappings reach without its lock. */
+  bytesId(frame: Pfn): number {
+    return partOf(this.#bytesId, this.#partOf(frame));
+  }
+
+  #partOf(frame: Pfn): number {
+    return this.#names?.[frame] || frame;
   }
 
   /** A frame is called by who took it and when: its number depends on what others took before, which is no race. */
@@ -139,7 +149,7 @@ export class PhysMem {
     const pid = this.world.current?.pid ?? 0;
     const nth = this.#allocated[pid] ?? 0;
     this.#allocated[pid] = nth + 1;
-    (this.#names as Float64Array)[frame] = partOf(this.#id, (pid + 1) * MAX_FRAMES + nth);
+    (this.#names as Float64Array)[frame] = (pid + 1) * MAX_FRAMES + nth;
   }
 
   /** What the access log calls the reclaim lists: pages come and go as readers, reclaim looks as a writer. */
@@ -225,4 +235,10 @@ export function pageMaybeDmaPinned(mem: PhysMem, frame: Pfn): boolean {
 
 export function pageMapping(mem: PhysMem, frame: Pfn): AddressSpace | null {
   return mem.mappings[mem.mappingSlot[frame]];
+}
+
+/** A page as the access log calls it. */
+function describePart(part: number): string {
+  if (part < MAX_FRAMES) return `frame ${part}`;
+  return `page ${part % MAX_FRAMES} taken by task ${Math.floor(part / MAX_FRAMES) - 1}`;
 }

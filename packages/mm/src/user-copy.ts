@@ -17,6 +17,9 @@ import type { UserTask } from "./user-task.ts";
 export const Direction = { FromUser: 0, ToUser: 1, Clear: 2 } as const;
 export type Direction = (typeof Direction)[keyof typeof Direction];
 
+/** A physical address whose byte nobody looks at, and which is 0: a move there or from there is a probe. */
+export const UNSEEN = 8;
+
 const PAGE = 4096;
 const IN_PAGE = PAGE - 1;
 /** The last entry of a page table. */
@@ -161,13 +164,15 @@ function logAccess(
   if (log === null || size === 0) return;
   const { mem } = task.mm;
   log.read(task.mm.entryId(vpn));
-  if (direction === Direction.FromUser) log.read(mem.pageId(pageOf(user)));
-  else log.write(mem.pageId(pageOf(user)));
+  // A byte that is only asked for may be any.
+  if (direction === Direction.FromUser && kernel === UNSEEN) return;
+  if (direction === Direction.FromUser) log.read(mem.bytesId(pageOf(user)));
+  else log.write(mem.bytesId(pageOf(user)));
   // Frame 0 is scratch space: nobody sees in it what another has left there.
   if (direction === Direction.Clear || kernel < PAGE) return;
   for (let page = pageOf(kernel); page * PAGE < kernel + size; page++) {
-    if (direction === Direction.FromUser) log.write(mem.pageId(page));
-    else log.read(mem.pageId(page));
+    if (direction === Direction.FromUser) log.write(mem.bytesId(page));
+    else log.read(mem.bytesId(page));
   }
 }
 

@@ -111,8 +111,8 @@ function logAccess(task: UserTask, memory: number, kernel: number, size: number,
   const { mem } = task.mm;
   const touch = (from: number, write: boolean): void => {
     for (let page = pageOf(from); pageAddress(page) < from + size; page++) {
-      if (write) log?.write(mem.pageId(page));
-      else log?.read(mem.pageId(page));
+      if (write) log?.write(mem.bytesId(page));
+      else log?.read(mem.bytesId(page));
     }
   };
   touch(memory, direction !== Direction.FromUser);

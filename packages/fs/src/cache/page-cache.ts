@@ -168,6 +168,7 @@ function* zeroPartOfPage(
   yield* lockPage(task, mem, frame);
   if (pageMapping(mem, frame) === mapping) {
     yield* waitOnPageWriteback(mem, frame);
+    mem.world.accesses?.write(mem.bytesId(frame));
     mem.u8.fill(0, pageAddress(frame) + from, pageAddress(frame) + to);
   }
   unlockPage(mem, frame);

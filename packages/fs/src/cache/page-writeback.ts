@@ -54,7 +54,9 @@ export function markPageDirty(task: UserTask, mapping: FileMapping, frame: Pfn):
  * Context: atomic. Linux: folio_mark_dirty(), where PG_readahead and PG_reclaim are one bit
  */
 export function folioMarkDirty(task: UserTask, mapping: FileMapping, frame: Pfn): void {
-  mapping.mem.flags[frame] &= ~PG_READAHEAD;
+  const { mem } = mapping;
+  if ((mem.flags[frame] & PG_READAHEAD) !== 0) mem.world.accesses?.write(mem.pageId(frame));
+  mem.flags[frame] &= ~PG_READAHEAD;
   markPageDirty(task, mapping, frame);
 }
 
@@ -166,7 +168,9 @@ export function* writeCachePages(
 
 /** The page's write to disk begins. Context: atomic; the page is locked. Linux: folio_start_writeback() */
 export function beginPageWriteback(mapping: FileMapping, frame: Pfn): void {
-  mapping.mem.flags[frame] |= PG_WRITEBACK;
+  const { mem } = mapping;
+  mem.world.accesses?.write(mem.pageId(frame));
+  mem.flags[frame] |= PG_WRITEBACK;
   mapping.nrWriteback++;
 }
 

@@ -63,6 +63,7 @@ export function* pageCacheAsyncReadahead(
   requested: number,
 ): MaySleep<void> {
   const { flags, index } = mapping.mem;
+  task.world.accesses?.write(mapping.mem.pageId(frame));
   if ((flags[frame] & PG_WRITEBACK) !== 0) return;
   flags[frame] &= ~PG_READAHEAD;
   if (mapping.host.sb.readahead.splitSyncAsync) yield* asyncSince610(task, mapping, ra, index[frame], requested);

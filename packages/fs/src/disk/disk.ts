@@ -10,6 +10,7 @@
 //   disk-latency     a request takes 10, 20 or 30 ms more
 
 import {
+  type AccessLog,
   EIO,
   ENOSPC,
   type Errno,
@@ -20,7 +21,7 @@ import {
   type Status,
   type World,
 } from "@faultline/kernel";
-import type { PhysMem } from "@faultline/mm";
+import { type PhysMem, pageAddress, pageOf } from "@faultline/mm";
 import { diskLog } from "../log.ts";
 import type { Bio } from "./bio.ts";
 import { type BlockMap, STUFFED_MAX } from "./block-map.ts";
@@ -254,12 +255,23 @@ export class Disk {
   transfer(bio: Bio): Status {
     const { inode, write } = bio;
     if (this.world.choose("disk-error", 2) === 1) return failed(inode, write ? "write" : "read", INJECTED);
+    if (this.world.accesses !== null) logTransfer(this.world.accesses, bio);
     try {
       if (write) this.#transfer.write(bio);
       else this.#transfer.read(bio);
       return 0;
     } catch (error) {
       return failed(inode, write ? "write" : "read", error);
+    }
+  }
+}
+
+/** Tell whoever explores schedules which bytes a request moves: mappings reach them meanwhile. */
+function logTransfer(log: AccessLog, { mem, segments, write }: Bio): void {
+  for (const { address, length } of segments) {
+    for (let page = pageOf(address); pageAddress(page) < address + length; page++) {
+      if (write) log.read(mem.bytesId(page));
+      else log.write(mem.bytesId(page));
     }
   }
 }

@@ -85,8 +85,12 @@ function submitRun(mapping: FileMapping, frames: readonly Pfn[], index: number, 
     endIo(0);
     return;
   }
-  const last = pageAddress(frames[Math.ceil(length / PAGE_SIZE) - 1]);
-  if (offsetInPage(length) !== 0) mapping.mem.u8.fill(0, last + offsetInPage(length), last + PAGE_SIZE);
+  if (offsetInPage(length) !== 0) {
+    const { mem } = mapping;
+    const last = frames[Math.ceil(length / PAGE_SIZE) - 1];
+    mem.world.accesses?.write(mem.bytesId(last));
+    mem.u8.fill(0, pageAddress(last) + offsetInPage(length), pageAddress(last) + PAGE_SIZE);
+  }
   const segments = segmentsOf(frames, length).filter((segment) => segment.length > 0);
   inode.sb.submitWrite(inode, position, segments, endIo);
 }

@@ -193,6 +193,8 @@ function fillUnstuffed(task: UserTask, inode: Gfs2Inode, frame: Pfn): Status {
   const { mem } = inode.sb;
   const start = pageAddress(frame);
   if ((mem.flags[frame] & PG_UPTODATE) === 0) {
+    mem.world.accesses?.write(mem.pageId(frame));
+    mem.world.accesses?.write(mem.bytesId(frame));
     mem.u8.fill(0, start, start + PAGE_SIZE);
     mem.u8.set(inode.stuffedData.subarray(0, inode.size), start);
     mem.flags[frame] |= PG_UPTODATE;

@@ -112,6 +112,8 @@ export function* readPageSync(mapping: FileMapping, frame: Pfn): MaySleep<Status
 function readInline(mapping: FileMapping, iter: IomapIter, frame: Pfn): number {
   const { mem, host } = mapping;
   const start = pageAddress(frame);
+  mem.world.accesses?.write(mem.pageId(frame));
+  mem.world.accesses?.write(mem.bytesId(frame));
   mem.u8.fill(0, start, start + PAGE_SIZE);
   mem.u8.set((iter.iomap.inlineData as Uint8Array).subarray(0, host.size), start);
   mem.flags[frame] |= PG_UPTODATE;
@@ -124,6 +126,8 @@ function readPageOf(mapping: FileMapping, iter: IomapIter, frame: Pfn, index: nu
   const { mem } = mapping;
   const pos = index * PAGE_SIZE;
   if (blockNeedsZeroing(iter, pos)) {
+    mem.world.accesses?.write(mem.pageId(frame));
+    mem.world.accesses?.write(mem.bytesId(frame));
     mem.u8.fill(0, pageAddress(frame), pageAddress(frame) + PAGE_SIZE);
     mem.flags[frame] |= PG_UPTODATE;
     return false;

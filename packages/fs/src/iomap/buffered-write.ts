@@ -185,6 +185,7 @@ function* fillAround(iter: IomapIter, mapping: FileMapping, frame: Pfn, pos: num
   const start = pageAddress(frame);
   const offset = offsetInPage(pos);
   const { inlineData } = iter.iomap;
+  mem.world.accesses?.write(mem.bytesId(frame));
   if (iter.iomap.type === IOMAP_INLINE && inlineData !== null) {
     mem.u8.fill(0, start, start + PAGE_SIZE);
     mem.u8.set(inlineData.subarray(0, iter.inode.size), start);
@@ -197,6 +198,7 @@ function* fillAround(iter: IomapIter, mapping: FileMapping, frame: Pfn, pos: num
     const status = yield* readPageSync(mapping, frame);
     if (status !== 0) return err(EIO);
   }
+  mem.world.accesses?.write(mem.pageId(frame));
   mem.flags[frame] |= PG_UPTODATE;
   return 0;
 }
@@ -218,7 +220,6 @@ export function iomapWriteEnd(
 ): number {
   const { mem } = mapping;
   const { iomap } = iter;
-  task.world.accesses?.write(mem.pageId(frame));
   if (iomap.type === IOMAP_INLINE && iomap.inlineData !== null) {
     const start = pageAddress(frame);
     iomap.inlineData.set(mem.u8.subarray(start + pos, start + pos + copied), pos);
@@ -226,6 +227,8 @@ export function iomapWriteEnd(
     return copied;
   }
   const uptodate = (mem.flags[frame] & PG_UPTODATE) !== 0;
+  // Whoever looks without the lock whether it is ready.
+  if (!uptodate) task.world.accesses?.write(mem.pageId(frame));
   const counted = iter.inode.sb.iomap.shortCopies.counts(bytes, copied, uptodate);
   if (counted === 0 && bytes > 0 && !uptodate) return 0;
   mem.flags[frame] |= PG_UPTODATE;

@@ -43,6 +43,7 @@ function* zeroExtent(task: UserTask, iter: IomapIter): MaySleep<number> {
     if (frame < 0) return done > 0 ? done : frame;
     trace?.emit(task, "iomap_write_begin_ret", 0);
     const start = pageAddress(frame as Pfn) + offset;
+    mem.world.accesses?.write(mem.bytesId(frame as Pfn));
     mem.u8.fill(0, start, start + bytes);
     const taken = iomapWriteEnd(task, iter, mapping, frame as Pfn, pos, bytes, bytes);
     trace?.emit(task, "iomap_write_end_ret", rules.writeEndIsBoolean ? 1 : taken);

@@ -17,8 +17,15 @@ export interface AccessLog {
   release(lock: number): void;
 }
 
+/** Parts are below 2^36 and objects are few: the number of a part stays a whole number below 2^53. */
+const PARTS = 0x1000000000;
+
 /** The number of one part of an object: page 3 of a mapping, one entry of a page table. */
 export function partOf(object: number, part: number): number {
-  // Parts are below 2^36 and objects are few: the result stays a whole number below 2^53.
-  return object * 0x1000000000 + part;
+  return object * PARTS + part;
+}
+
+/** The object and the part that partOf() made a number of. Returns: null for a number that is no part. */
+export function wholeOf(number: number): { readonly object: number; readonly part: number } | null {
+  return number < PARTS ? null : { object: Math.floor(number / PARTS), part: number % PARTS };
 }

@@ -8,7 +8,7 @@ import FlatQueue from "flatqueue";
 import { KernelBug } from "../bug.ts";
 import { Lockdep } from "../locking/lockdep.ts";
 import type { Tracer } from "../trace/ring.ts";
-import type { AccessLog } from "./access-log.ts";
+import { type AccessLog, wholeOf } from "./access-log.ts";
 import { type Chooser, FifoChooser, STOP } from "./chooser.ts";
 import { formatSchedule, type Schedule } from "./schedule.ts";
 import { Task, type TaskBody } from "./task.ts";
@@ -48,6 +48,7 @@ export class World {
   readonly trace: Tracer | null;
   /** Labels of the numbers that newId gave out, for whoever prints a trace; kept only while there is one. */
   readonly labels: Map<number, string> | null;
+  readonly #partLabels = new Map<number, (part: number) => string>();
   /** Names of the tasks by pid, for the same reader; kept only while there is a trace. */
   readonly comms: Map<number, string> | null;
   readonly lockdep: Lockdep | null;
@@ -98,11 +99,24 @@ export class World {
     return this.#unwatched && this.accesses === null;
   }
 
-  /** A number for a lock, a page or anything else that traces and access logs name. */
-  newId(label?: string): number {
+  /**
+   * A number for a lock, a page or anything else that traces and access logs name.
+   *
+   * `partLabel`: what a part of it is called, where its place alone says little.
+   */
+  newId(label?: string, partLabel?: (part: number) => string): number {
     this.#number();
     if (label !== undefined) this.labels?.set(this.#lastId + 1, label);
+    if (partLabel !== undefined && this.labels !== null) this.#partLabels.set(this.#lastId + 1, partLabel);
     return ++this.#lastId;
+  }
+
+  /** What a number from newId() or partOf() stands for, in words. */
+  labelOf(object: number): string {
+    if (object === 0) return "the numbering of objects";
+    const whole = wholeOf(object);
+    if (whole === null) return this.labels?.get(object) ?? `object ${object}`;
+    return this.#partLabels.get(whole.object)?.(whole.part) ?? `${this.labelOf(whole.object)}[${whole.part}]`;
   }
 
   newPid(): number {
