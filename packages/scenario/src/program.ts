@@ -6,7 +6,7 @@ import { Tracer, type World } from "@faultline/kernel";
 import { Expectations } from "./expectations.ts";
 import { Stage, StagedRun } from "./explorable.ts";
 import type { Scenario } from "./op.ts";
-import { checkWindows } from "./window-rule.ts";
+import { checkWindows, WINDOW_EVENTS } from "./window-rule.ts";
 
 /** One execution, looked at when no task can go on any more. */
 export interface ScenarioEnding {
@@ -54,7 +54,7 @@ function programOn(
   reference: Gfs2Revision,
 ): ScenarioProgram {
   const stage = new Stage(scenario, kernel);
-  const trace = new Tracer();
+  const trace = new Tracer(undefined, WINDOW_EVENTS);
   const mayFail = Object.entries(environment).some(([choice, budget]) => budget > 0 && !HARMLESS.has(choice));
   const keepsWindows = !isCure(kernel) && mutantsOf(reference).length > 0;
   let expectations: Expectations | null = null;

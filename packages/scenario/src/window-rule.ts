@@ -1,9 +1,19 @@
 // A rule of the retry loop that no result shows: a try under the glock is for no more than was faulted in for it.
 // Who forgets that gets blocks allocated that the try cannot fill.
 
-import type { TraceEvent } from "@faultline/kernel";
+import type { TraceEvent, TraceEventName } from "@faultline/kernel";
 
 const IOMAP_WRITE = 1;
+
+/** The events that tell. */
+export const WINDOW_EVENTS: ReadonlySet<TraceEventName> = new Set([
+  "gfs2_file_buffered_write",
+  "fault_in_readable",
+  "fault_in_readable_ret",
+  "iomap_file_buffered_write",
+  "iomap_file_buffered_write_ret",
+  "gfs2_iomap_begin",
+]);
 
 /** What one task has done since its last try. */
 interface Attempt {

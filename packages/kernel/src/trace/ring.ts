@@ -15,9 +15,14 @@ export class Tracer {
   #tasks: Int32Array;
   #args: Float64Array;
   #next = 0;
+  readonly #only: ReadonlySet<TraceEventName> | null;
 
-  /** `capacity`: how many events are kept at most. */
-  constructor(capacity: number = 1 << 20) {
+  /**
+   * `capacity`: how many events are kept at most.
+   * `only`: the names of those that are kept at all; by default every event is.
+   */
+  constructor(capacity: number = 1 << 20, only: ReadonlySet<TraceEventName> | null = null) {
+    this.#only = only;
     this.capacity = checkInteger(capacity, "capacity", 1, 1 << 26);
     this.#size = Math.min(this.capacity, 1024);
     this.#ids = new Uint16Array(this.#size);
@@ -27,6 +32,7 @@ export class Tracer {
 
   /** Record that `task` did this. Context: atomic. */
   emit<K extends TraceEventName>(task: { readonly pid: number }, name: K, ...args: TraceArgs<K>): void {
+    if (this.#only !== null && !this.#only.has(name)) return;
     if (this.#next === this.#size && this.#size < this.capacity) this.#grow();
     const slot = this.#next++ % this.#size;
     this.#ids[slot] = IDS.get(name) as number;
