@@ -45,8 +45,17 @@ describe("before the fix", () => {
 });
 
 describe("the fix", () => {
-  test.each(["self", "abba", "two-tasks-one-file", "two-pages-alone"])("%s: nothing within one eviction", (id) => {
-    const result = explore(programOf(id, "6.12", { evict: 1 }));
+  test.each([
+    ["self", { evict: 1 }],
+    ["abba", { evict: 1 }],
+    ["two-tasks-one-file", { evict: 1 }],
+    ["two-pages-alone", { evict: 1 }],
+    ["self", { "remote-lock": 2 }],
+    ["abba", { "remote-lock": 1 }],
+  ] as const)("%s: nothing within %o", (id, environment) => {
+    const result = explore(programOf(id, "6.12", environment));
+    const made = result.injections.filter(({ failed }) => failed).map(({ choice }) => choice);
+    expect(new Set(made)).toEqual(new Set(Object.keys(environment)));
     expect([result.complete, result.findings, result.surprises, result.blocked]).toEqual([true, [], 0, 0]);
   });
 
@@ -85,12 +94,31 @@ describe("every wrong cure is found out", () => {
   });
 });
 
-test("a certificate is confirmed; without one of its executions, or with another budget, it is not", () => {
-  const program = programOf("two-pages-alone", "6.12", { evict: 2 });
+function certificateOf(program: Program): Certificate {
   const search = openSearch(program, { keepSchedules: true });
   while (search.advance(100));
   const certificate = certify(program, search.tally, { complete: true, keepSchedules: true }) as Certificate;
   expect(certificate.mutants).toHaveLength(5);
+  return certificate;
+}
+
+describe("the search left nothing out", () => {
+  test.each([
+    ["two-pages", { evict: 1 }],
+    ["two-pages-alone", { evict: 1, "remote-lock": 1 }],
+  ] as const)(
+    "%s with %o",
+    (id, environment) => {
+      const program = programOf(id, "6.12", environment);
+      expect(verify(program, certificateOf(program))).toMatchObject({ isConfirmed: true, schedule: null });
+    },
+    240_000,
+  );
+});
+
+test("a certificate is confirmed; without one of its executions, or with another budget, it is not", () => {
+  const program = programOf("two-pages-alone", "6.12", { evict: 2 });
+  const certificate = certificateOf(program);
   expect(verify(program, certificate).isConfirmed).toBe(true);
   const short = { ...certificate, executions: certificate.executions - 1, frontier: certificate.frontier.slice(1) };
   expect(verify(program, short).isConfirmed).toBe(false);
@@ -104,6 +132,7 @@ describe("no schedule at random leads to a state that the search has not seen", 
     ["two-tasks-one-file", "6.12", { evict: 2 }],
     ["two-pages-alone", "6.12", { "disk-error": 1, evict: 1 }],
     ["abba", "5.10", { "disk-error": 1 }],
+    ["abba", "6.12", { "remote-lock": 1 }],
   ] as const)("%s on %s with %o", (id, kernel, environment) => {
     const program = programOf(id, kernel, environment);
     const states = (options: object): Set<string> => {

@@ -18,13 +18,18 @@ export class Progress {
     return this.#io.now() - this.#start;
   }
 
-  /** Say how far the search is, if it is time to. `done`: from 0 to 1, or null when it cannot be told. */
-  tell(executions: number, depth: number, done: number | null): void {
+  /**
+   * Say how far the search is, if it is time to.
+   *
+   * `depth`: events of the longest execution, where there is one. `done`: from 0 to 1, or null when it cannot be told.
+   */
+  tell(executions: number, depth: number | null, done: number | null): void {
     const now = this.#io.now();
     if (now - this.#last < 1) return;
     const rate = Math.round((executions - this.#executions) / (now - this.#last));
+    const deep = depth === null ? "" : `, depth ${depth}`;
     const left = done === null ? "" : `, about ${percent(done)} done`;
-    this.#io.err(`${number(executions)} executions, ${number(rate)} a second, depth ${depth}${left}\n`);
+    this.#io.err(`${number(executions)} executions, ${number(rate)} a second${deep}${left}\n`);
     this.#last = now;
     this.#executions = executions;
   }

@@ -26,7 +26,7 @@ export interface ScenarioProgram {
 }
 
 /** Choices of the environment that only make a call take longer: with any other, calls may fail. */
-const HARMLESS: ReadonlySet<string> = new Set(["evict"]);
+const HARMLESS: ReadonlySet<string> = new Set(["evict", "remote-lock"]);
 
 /**
  * Make a program of a scenario.

@@ -29,7 +29,7 @@ async function runVerify({ cert, json }: Args, io: Io): Promise<number> {
   let seen = 0;
   const result = check(program, certificate, (checked) => {
     seen = checked;
-    progress.tell(checked, certificate.frontier.length, checked / certificate.frontier.length);
+    progress.tell(checked, null, checked / certificate.frontier.length);
   });
   const seconds = Number(progress.seconds.toFixed(4));
   if (json === true) {

@@ -3,7 +3,7 @@
 import { GLF_DEMOTE, GLF_PENDING_DEMOTE, type Glock } from "./glock.ts";
 import { type Actor, demoteIncompatHolders } from "./glock-promote.ts";
 import { queueWork } from "./glock-xmote.ts";
-import { LM_ST_EXCLUSIVE, LM_ST_UNLOCKED } from "./lm.ts";
+import { LM_ST_EXCLUSIVE, LM_ST_SHARED, LM_ST_UNLOCKED } from "./lm.ts";
 
 /** Nobody in particular: what a node does because another one asked. */
 const ANOTHER_NODE: Actor = { pid: 0 };
@@ -44,4 +44,20 @@ export function gfs2GlockCb(glock: Glock, state: number): void {
   }
   requestDemote(ANOTHER_NODE, glock, state, delay, true);
   queueWork(glock, delay);
+}
+
+/**
+ * Ask the environment whether another node, of which nothing else is known, asks for the lock now: the choice
+ * "remote-lock". Asked when a task is about to ask, to whom it makes no difference when exactly the lock went.
+ *
+ * Context: atomic.
+ */
+export function mayBeAskedFor(glock: Glock): void {
+  const { space, state, demoteState } = glock;
+  if (!space.mayBeAsked || glock.ops.type !== "inode" || demoteState !== LM_ST_EXCLUSIVE) return;
+  space.world.accesses?.read(glock.id);
+  if (state === LM_ST_UNLOCKED) return;
+  // For writing; for reading, which takes nothing away from those who only read.
+  const wanted = space.world.choose("remote-lock", state === LM_ST_EXCLUSIVE ? 3 : 2);
+  if (wanted !== 0) gfs2GlockCb(glock, wanted === 1 ? LM_ST_UNLOCKED : LM_ST_SHARED);
 }

@@ -21,7 +21,7 @@ import {
   GLF_PENDING_DEMOTE,
   HolderAnswer,
 } from "./glock.ts";
-import { requestDemote } from "./glock-demote.ts";
+import { mayBeAskedFor, requestDemote } from "./glock-demote.ts";
 import { dumpGlock } from "./glock-dump.ts";
 import { demoteIncompatHolders, mayGrant, promote, removeHolder, TRY } from "./glock-promote.ts";
 import { queueWork, runQueue } from "./glock-xmote.ts";
@@ -52,6 +52,7 @@ const LONG_WAIT = 1_000_000;
  */
 export function* gfs2GlockNq(task: UserTask, holder: Gfs2Holder): MaySleep<number> {
   if (task.world.preemptible) yield PREEMPT;
+  mayBeAskedFor(holder.glock);
   if (tryNqNow(task, holder)) {
     // Others may line up before the holder does anything.
     if (task.world.interrupts) yield PREEMPT;
@@ -71,7 +72,8 @@ export function* gfs2GlockNq(task: UserTask, holder: Gfs2Holder): MaySleep<numbe
  * Context: atomic. Returns: true when it is held; nothing has happened otherwise.
  */
 export function gfs2GlockTryNq(task: UserTask, holder: Gfs2Holder): boolean {
-  return !task.world.preemptible && tryNqNow(task, holder);
+  const { preemptible } = task.world;
+  return !preemptible && !holder.glock.space.mayBeAsked && tryNqNow(task, holder);
 }
 
 function tryNqNow(task: UserTask, holder: Gfs2Holder): boolean {

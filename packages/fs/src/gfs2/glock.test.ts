@@ -1,6 +1,6 @@
 // Who gets a glock and when: the contract of the queue, table by table. An object that only notes what happens
 // to it stands for the inode; where another node is needed, the lock manager is the test itself.
-import { ECHILD, EIO, err, type MaySleep, Mutex, mutexLock } from "@faultline/kernel";
+import { ECHILD, EIO, err, FifoChooser, type MaySleep, Mutex, mutexLock } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import { bugOf, GlockBench, ManualManager } from "../testing/glock-bench.ts";
 import { GLF_DEMOTE, GLF_PENDING_DEMOTE } from "./glock.ts";
@@ -288,6 +288,66 @@ describe("what the lock manager may answer", () => {
     lm.asked[1].reply(SH);
     bench.run();
     expect([writer.got, reader.got]).toEqual([null, 0]);
+  });
+});
+
+describe("another node asks because the environment chooses so", () => {
+  class Asking extends FifoChooser {
+    readonly counts: number[] = [];
+    answer = 0;
+
+    override choose(_choice: string, count: number): number {
+      this.counts.push(count);
+      return this.answer;
+    }
+  }
+
+  test.each([
+    {
+      desc: "EX for writing, EX",
+      cached: EX,
+      answer: 1,
+      wants: EX,
+      counts: 3,
+      deeds: ["sync", "invalidate all", "sync"],
+    },
+    {
+      desc: "EX for writing, SH",
+      cached: EX,
+      answer: 1,
+      wants: SH,
+      counts: 3,
+      deeds: ["sync", "invalidate all", "sync"],
+    },
+    { desc: "EX for reading, SH", cached: EX, answer: 2, wants: SH, counts: 3, deeds: ["sync"] },
+    {
+      desc: "SH for writing, SH",
+      cached: SH,
+      answer: 1,
+      wants: SH,
+      counts: 2,
+      deeds: ["sync", "invalidate all", "sync"],
+    },
+    { desc: "not", cached: EX, answer: 0, wants: SH, counts: 3, deeds: [] },
+  ])("for a cached $desc wanted here", ({ cached, answer, wants, counts, deeds }) => {
+    const chooser = new Asking();
+    const bench = new GlockBench({ chooser });
+    bench.cache(cached);
+    expect(chooser.counts).toEqual([]);
+    bench.deeds.length = 0;
+    chooser.answer = answer;
+    const request = bench.asks("task", wants, GL_SKIP);
+    expect(request.got).toBe(0);
+    expect(chooser.counts).toEqual([counts]);
+    expect(bench.deeds).toEqual(deeds);
+    expect(bench.glock.queue.length).toBe(1);
+    request.release();
+  });
+
+  test("the shortcut does not pass the question over", () => {
+    const bench = new GlockBench({ chooser: new Asking() });
+    bench.cache(EX);
+    expect(gfs2GlockTryNq(bench.task("task"), bench.holder(SH))).toBe(false);
   });
 });
 

@@ -56,6 +56,8 @@ export class LockSpace {
   readonly lm: LockManager;
   readonly revision: GlockRevision;
   readonly startWorker: LockSpaceOptions["startWorker"];
+  /** May another node ask for a lock at any time, as the choice "remote-lock" of the environment? */
+  readonly mayBeAsked: boolean;
   /** The node has withdrawn from the cluster: requests fail with -EIO. */
   withdrawn = false;
   /** The node is gone: nothing happens here any more. */
@@ -69,6 +71,7 @@ export class LockSpace {
     this.lm = lm;
     this.revision = revision;
     this.startWorker = startWorker;
+    this.mayBeAsked = world.mayChoose("remote-lock");
     this.#withdraw = withdraw;
   }
 

@@ -2,6 +2,7 @@
 // to, and tasks that ask.
 
 import {
+  type Chooser,
   KernelBug,
   type MaySleep,
   type Status,
@@ -20,6 +21,8 @@ import { LOCK_NOLOCK, type LockManager, LockSpace } from "../gfs2/lock-space.ts"
 export interface BenchOptions {
   readonly type?: GlockOperations["type"];
   readonly lm?: LockManager;
+  /** Who answers when the environment is asked whether another node asks for the lock; nobody is asked without. */
+  readonly chooser?: Chooser;
 }
 
 /** A lock manager that keeps requests until the test answers them. */
@@ -44,7 +47,7 @@ export class ManualManager implements LockManager {
 
 export class GlockBench {
   readonly tracer: Tracer = new Tracer(1 << 12);
-  readonly world: World = new World({ trace: this.tracer, lockdep: true });
+  readonly world: World;
   readonly space: LockSpace;
   readonly glock: Glock;
   /** What the lock did to its object, in order. */
@@ -53,7 +56,9 @@ export class GlockBench {
   syncStatus: Status = 0;
   readonly #mm: MmStruct;
 
-  constructor({ type = "inode", lm = LOCK_NOLOCK }: BenchOptions = {}) {
+  constructor({ type = "inode", lm = LOCK_NOLOCK, chooser }: BenchOptions = {}) {
+    const asked = chooser === undefined ? {} : { chooser, environment: { "remote-lock": Number.POSITIVE_INFINITY } };
+    this.world = new World({ trace: this.tracer, lockdep: true, ...asked });
     this.#mm = new MmStruct(new PhysMem(this.world, 1 << 20), MM_6_12);
     this.space = new LockSpace({
       world: this.world,
