@@ -7,10 +7,10 @@ import {
   driverOptions,
   type EventName,
   NOTHING,
-  type Order,
   openSearch,
   type SavedSearch,
   type SearchOptions,
+  type Share,
   type Tally,
 } from "@faultline/explore";
 import { type Crew, hire } from "./crew.ts";
@@ -45,7 +45,7 @@ export interface State {
 }
 
 interface PartState {
-  readonly orders: readonly Order[];
+  readonly share: Share;
   /** Where to go on; null before the beginning and after the end. */
   readonly saved: SavedSearch | null;
   readonly isDone: boolean;
@@ -127,7 +127,7 @@ function cutParts({ source, options, workers, shard }: Plan, avoid: readonly Eve
   const all = cut(programOf(source), workers * (shard?.n ?? 1) * each, driverOptions(options), avoid);
   return all
     .filter((_, number) => shard === null || number % shard.n === shard.i - 1)
-    .map((orders) => ({ orders, saved: null, isDone: false }));
+    .map((share) => ({ share, saved: null, isDone: false }));
 }
 
 /** One attempt at all parts. */
@@ -174,17 +174,17 @@ class Round {
 
   async #slice(i: number, crew: Crew): Promise<void> {
     const { source, options, seconds } = this.#plan;
-    const { orders, saved } = this.#parts[i];
+    const { share, saved } = this.#parts[i];
     const result = await crew.run({
       source,
       options,
-      orders,
+      share,
       saved,
       seconds: Math.min(SLICE_SECONDS, Math.max(seconds - this.#progress.seconds, 0.01)),
       executions: Math.ceil(this.#left / crew.size),
     });
     if (result.changed.length > 0) this.changed = result.changed;
-    this.#parts[i] = { orders, saved: result.saved, isDone: result.saved === null };
+    this.#parts[i] = { share, saved: result.saved, isDone: result.saved === null };
     this.#tally = addTallies(this.#tally, result.tally);
     this.#left -= result.tally.counts.executions;
     this.#shares[i] = result.progress;

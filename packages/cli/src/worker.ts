@@ -2,10 +2,10 @@
 
 import {
   type EventName,
-  type Order,
   ReducedSearch,
   type SavedSearch,
   type SearchOptions,
+  type Share,
   type Tally,
 } from "@faultline/explore";
 import { programOf, type Source } from "./source.ts";
@@ -14,7 +14,7 @@ export interface Slice {
   readonly source: Source;
   readonly options: SearchOptions;
   /** The part of the search. */
-  readonly orders: readonly Order[];
+  readonly share: Share;
   /** Where to go on; null for the beginning. */
   readonly saved: SavedSearch | null;
   /** How long to work, in seconds, and how many executions at most. */
@@ -35,8 +35,8 @@ export interface SliceResult {
 /** Executions between two looks at the clock. */
 const STRIDE = 64;
 
-export default function work({ source, options, orders, saved, seconds, executions }: Slice): SliceResult {
-  const search = new ReducedSearch(programOf(source), options, { orders });
+export default function work({ source, options, share, saved, seconds, executions }: Slice): SliceResult {
+  const search = new ReducedSearch(programOf(source), options, share);
   if (saved !== null) search.takeUp(saved);
   const end = performance.now() + seconds * 1000;
   let more = true;

@@ -2,7 +2,7 @@
 // same traces, each once. Or it must say that it cannot be cut like that.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { cut, type Order } from "./cut.ts";
+import { cut, type Share } from "./cut.ts";
 import { Explorer } from "./explorer.ts";
 import { fingerprint } from "./fingerprint.ts";
 import type { Program } from "./program.ts";
@@ -17,16 +17,18 @@ interface Seen {
   readonly traces: Set<number>;
 }
 
+const WHOLE: readonly Share[] = [{ orders: [], fates: [] }];
+
 /** The same on paper, as a file would keep it. */
 const onPaper = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
 
 /** Explore each part, with a pause after every `stride` executions. */
-function explore(program: Program, parts: readonly (readonly Order[])[] = [[]], stride = 100_000): Seen {
+function explore(program: Program, parts: readonly Share[] = WHOLE, stride = 100_000): Seen {
   const seen: Seen = { executions: 0, blocked: 0, isCutVoid: false, traces: new Set() };
-  for (const orders of parts) {
+  for (const part of parts) {
     let saved: ReturnType<typeof save> | null = null;
     for (let more = true; more; ) {
-      const explorer = new Explorer(program, ({ path }) => seen.traces.add(fingerprint(path.steps)), {}, { orders });
+      const explorer = new Explorer(program, ({ path }) => seen.traces.add(fingerprint(path.steps)), {}, part);
       if (saved !== null) restore(explorer, saved);
       more = explorer.run(stride);
       saved = onPaper(save(explorer));
@@ -68,7 +70,7 @@ describe.each([
   });
 
   test("interrupted", () => {
-    for (const stride of [1, 10]) expectSame(explore(program, [[]], stride), want);
+    for (const stride of [1, 10]) expectSame(explore(program, WHOLE, stride), want);
   });
 });
 
@@ -101,5 +103,5 @@ describe("random programs", () => {
     expect(voids).toBeLessThan(cuts / 5);
   });
 
-  test("interrupted", () => check((program, want, stride) => expectSame(explore(program, [[]], stride), want)));
+  test("interrupted", () => check((program, want, stride) => expectSame(explore(program, WHOLE, stride), want)));
 });

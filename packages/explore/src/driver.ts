@@ -17,6 +17,7 @@ import {
   type WorldOptions,
 } from "@faultline/kernel";
 import { LEAVE, PASS, READ, SHARE, TAKE, WRITE } from "./access.ts";
+import { type Fate, Fates } from "./fate.ts";
 import { CLOCK } from "./happens-before.ts";
 import type { Program, Running } from "./program.ts";
 import { NONE } from "./step.ts";
@@ -27,6 +28,8 @@ export interface Point {
   /** How many possibilities there were. */
   readonly count: number;
   readonly picked: number;
+  /** What it is when nothing special happens: 0, but where it is decided that something does. */
+  readonly least: number;
   /** Length of the event's access list when it came up. */
   readonly position: number;
 }
@@ -68,6 +71,7 @@ export class Driver implements Chooser, AccessLog {
   /** Bugs and livelocks of this execution. */
   crashes: Crash[] = [];
 
+  readonly fates: Fates;
   readonly #options: WorldOptions;
   readonly #maxSteps: number;
   /** Live tasks when they were last looked through for new ones. */
@@ -75,8 +79,9 @@ export class Driver implements Chooser, AccessLog {
   #choices: readonly number[] = NONE;
   #chosen = 0;
 
-  constructor(program: Program, options: DriverOptions = {}) {
+  constructor(program: Program, options: DriverOptions = {}, fates: readonly Fate[] = []) {
     this.program = program;
+    this.fates = new Fates(fates);
     this.#maxSteps = options.maxSteps ?? 20_000_000;
     // Budgets are the explorer's business: to the world each choice may turn out any way at any time.
     const names = Object.keys(program.environment ?? {});
@@ -94,6 +99,7 @@ export class Driver implements Chooser, AccessLog {
     this.world = new World(this.#options);
     this.tasks.fill(undefined);
     this.able.fill(0);
+    this.fates.clear();
     if (this.#steps.length > 0) this.#steps = [];
     if (this.crashes.length > 0) this.crashes = [];
     if (this.spawned.length > 0) this.spawned = [];
@@ -180,9 +186,12 @@ export class Driver implements Chooser, AccessLog {
   }
 
   choose(choice: string, count: number): number {
+    const fate = this.fates.meet(this.world.current?.pid ?? 0, choice);
     const given = this.#choices[this.#chosen++] ?? 0;
-    const picked = given < count ? given : 0;
-    this.points.push({ choice, count, picked, position: this.accesses.length });
+    const least = fate?.fails === true ? 1 : 0;
+    const picked = Math.max(given < count ? given : 0, least);
+    const decided = fate?.fails === false;
+    this.points.push({ choice, count: decided ? 1 : count, picked, least, position: this.accesses.length });
     return picked;
   }
 

@@ -13,6 +13,7 @@
 
 import type { EventName, Order } from "./cut.ts";
 import { Driver, type DriverOptions } from "./driver.ts";
+import { budgetsBeside, type Fate } from "./fate.ts";
 import type { Event } from "./finding.ts";
 import { CLOCK } from "./happens-before.ts";
 import { Path } from "./path.ts";
@@ -46,6 +47,8 @@ export interface Part {
   readonly prefix?: readonly Event[];
   /** What comes before what in them. */
   readonly orders?: readonly Order[];
+  /** What the environment chooses in them. */
+  readonly fates?: readonly Fate[];
 }
 
 /** Called at the end of every execution that counts. */
@@ -63,9 +66,10 @@ export class Explorer {
   #started = false;
 
   constructor(program: Program, witness: Witness, options: DriverOptions = {}, part: Part = {}) {
-    const { prefix = [], orders = [] } = part;
-    this.driver = new Driver(program, options);
-    this.path = new Path({ environment: program.environment ?? {}, ...options }, prefix.length, orders);
+    const { prefix = [], orders = [], fates = [] } = part;
+    const budgets = budgetsBeside(fates, { environment: program.environment ?? {}, ...options });
+    this.driver = new Driver(program, options, fates);
+    this.path = new Path(budgets, prefix.length, orders);
     this.#orders = orders;
     this.#witness = witness;
     const steps = prefix.map(({ pid, choices }) => unforeseen(pid, choices));
@@ -211,7 +215,7 @@ export class Explorer {
   /** Does an execution that ended belong to this part? */
   #ours(ending: Ending): Ending {
     const isOurs = this.#orders.every(({ first, needsFirst }) => !needsFirst || this.path.happened(first));
-    return isOurs && !this.#isAnyoneHeld() ? ending : "foreign";
+    return isOurs && this.driver.fates.areMet && !this.#isAnyoneHeld() ? ending : "foreign";
   }
 
   /** Does the latest event do what it did when the search was cut at it? */

@@ -7,14 +7,14 @@
  *   driver.ts     one execution, event by event  happens-before.ts       vector clocks, races
  *   explorer.ts   the search                     path.ts wakeup-tree.ts  what it knows at each point
  *   enumerator.ts without reduction, or bounded  sampler.ts              at random
- *   cut.ts        several workers or machines   saved.ts                put down and taken up again
+ *   cut.ts fate.ts several workers or machines  saved.ts                put down and taken up again
  *   finding.ts    what is wrong                  replay.ts shrink.ts narrative.ts no-return.ts  told
  *   certificate.ts nothing is wrong              verify.ts frontier.ts rerun.ts  checked by other means
  */
 
 export { Cell } from "./cell.ts";
 export { type Bounds, type Certificate, certify, type FoundMutant } from "./certificate.ts";
-export { cut, type EventName, type Order } from "./cut.ts";
+export { cut, type EventName, type Order, type Share } from "./cut.ts";
 export { type ExploreOptions, explore } from "./explore.ts";
 export type { Counts, Part } from "./explorer.ts";
 export type { Event, FindingKind, Sighting } from "./finding.ts";

@@ -133,7 +133,7 @@ export class Path {
   /** Was the step that a task would make, when nothing special happens, explored from the last point? */
   isDone(pid: number): boolean {
     const done = this.done[this.steps.length];
-    for (let i = 0; i < done.length; i++) if (done[i].pid === pid && done[i].choices.length === 0) return true;
+    for (let i = 0; i < done.length; i++) if (done[i].pid === pid && done[i].isPlain) return true;
     return false;
   }
 
@@ -234,11 +234,12 @@ export class Path {
   /** The other ways in which the choices of an event could have gone. */
   #vary(e: number, points: readonly Point[], reversals: Reversal[]): void {
     const { pid, accesses } = this.steps[e];
-    for (const [i, { choice, count, picked, position }] of points.entries()) {
-      for (let other = 0; other < count; other++) {
+    for (const [i, { choice, count, picked, least, position }] of points.entries()) {
+      for (let other = least; other < count; other++) {
         if (other === picked) continue;
-        const last = foreseen(pid, accesses.slice(0, position), [...points.slice(0, i), { choice, picked: other }]);
-        reversals.push({ first: e, last, isFailure: other !== 0, witness: null });
+        const picks = [...points.slice(0, i), { choice, picked: other, least }];
+        const last = foreseen(pid, accesses.slice(0, position), picks);
+        reversals.push({ first: e, last, isFailure: other !== 0 && least === 0, witness: null });
       }
     }
   }

@@ -14,8 +14,10 @@ export interface Step {
    * a step is sure.
    */
   readonly settled: number;
-  /** The names of those choices that turned out other than 0: what it spends of the budgets. */
+  /** The names of those choices that turned out other than 0 and did not have to: what it spends of the budgets. */
   readonly spends: readonly string[];
+  /** Did nothing special happen in it, but what had to? */
+  readonly isPlain: boolean;
   /** One bit for each object that it touches, or for several: steps without a common bit commute. */
   readonly objects: number;
 }
@@ -29,30 +31,33 @@ export const NONE: readonly number[] = [];
 const NOTHING: readonly string[] = [];
 
 /** A choice that came up during a step, and how it turned out. */
-export interface Pick {
+export interface Picked {
   readonly choice: string;
   readonly picked: number;
+  /** What it is when nothing special happens. */
+  readonly least: number;
 }
 
 /** A step that was executed, with all the choices that came up. */
-export function executed(pid: number, accesses: Accesses, picks: readonly Pick[]): Step {
+export function executed(pid: number, accesses: Accesses, picks: readonly Picked[]): Step {
   return { pid, accesses, ...chosen(picks), settled: ALL, objects: objectsOf(accesses) };
 }
 
 /** A step that was never executed, up to the access that somebody wants to see earlier, and the choices before it. */
-export function foreseen(pid: number, accesses: Accesses, picks: readonly Pick[] = []): Step {
+export function foreseen(pid: number, accesses: Accesses, picks: readonly Picked[] = []): Step {
   return { pid, accesses, ...chosen(picks), settled: picks.length, objects: objectsOf(accesses) };
 }
 
 /** Whatever the task does next. */
 export function unforeseen(pid: number, choices: readonly number[] = NONE): Step {
-  return { pid, accesses: [], choices, settled: -1, spends: NOTHING, objects: 0 };
+  return { pid, accesses: [], choices, settled: -1, spends: NOTHING, isPlain: choices.length === 0, objects: 0 };
 }
 
-function chosen(picks: readonly Pick[]): { choices: readonly number[]; spends: readonly string[] } {
+function chosen(picks: readonly Picked[]): Pick<Step, "choices" | "spends" | "isPlain"> {
   const choices = picks.length === 0 ? NONE : trimmed(picks.map(({ picked }) => picked));
-  if (choices === NONE) return { choices, spends: NOTHING };
-  return { choices, spends: picks.filter(({ picked }) => picked !== 0).map(({ choice }) => choice) };
+  if (choices === NONE) return { choices, spends: NOTHING, isPlain: true };
+  const spends = picks.filter(({ picked, least }) => picked !== 0 && least === 0).map(({ choice }) => choice);
+  return { choices, spends, isPlain: picks.every(({ picked, least }) => picked === least) };
 }
 
 export function trimmed(choices: readonly number[]): readonly number[] {

@@ -1,6 +1,6 @@
 // Who gets a glock and when: the contract of the queue, table by table. An object that only notes what happens
 // to it stands for the inode; where another node is needed, the lock manager is the test itself.
-import { ECHILD, EIO, err, FifoChooser, type MaySleep, Mutex, mutexLock } from "@faultline/kernel";
+import { type Chooser, ECHILD, EIO, err, type MaySleep, Mutex, mutexLock } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import { bugOf, GlockBench, ManualManager } from "../testing/glock-bench.ts";
 import { GLF_DEMOTE, GLF_PENDING_DEMOTE } from "./glock.ts";
@@ -292,13 +292,18 @@ describe("what the lock manager may answer", () => {
 });
 
 describe("another node asks because the environment chooses so", () => {
-  class Asking extends FifoChooser {
+  class Asking implements Chooser {
+    readonly preemptive = false;
     readonly counts: number[] = [];
     answer = 0;
 
-    override choose(_choice: string, count: number): number {
+    choose(_choice: string, count: number): number {
       this.counts.push(count);
       return this.answer;
+    }
+
+    pickTask(): number {
+      return 0;
     }
   }
 
