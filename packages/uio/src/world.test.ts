@@ -115,7 +115,10 @@ test("explorers learn which pages a copy between kernel pages reads and writes",
   const [from, to] = [allocFrames(rig, 2), allocFrames(rig, 3)];
   const log: string[] = [];
   const names = new Map(
-    [from, from + 1, to, to + 1, to + 2].map((page, n) => [mem.bytesId(page as Pfn), ["f0", "f1", "t0", "t1", "t2"][n]]),
+    [from, from + 1, to, to + 1, to + 2].map((page, n) => [
+      mem.bytesId(page as Pfn),
+      ["f0", "f1", "t0", "t1", "t2"][n],
+    ]),
   );
   world.accesses = {
     beginStep: () => undefined,
