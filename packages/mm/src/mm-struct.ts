@@ -7,7 +7,7 @@ import type { MmRevision } from "./revision.ts";
 import { VmaTree } from "./vma-tree.ts";
 
 /** User addresses end here: 47 bits, less the page that x86-64 keeps free (TASK_SIZE_MAX). */
-export const TASK_SIZE: number = 2 ** 47 - 4096;
+export const TASK_SIZE: number = 0x7ffffffff000;
 /** Where top-down placement begins: below the stack and its gap. */
 export const MMAP_BASE: number = 0x7ffff7fff000;
 /** Unmapped pages that a growing stack keeps below it. */
