@@ -15,6 +15,7 @@ import {
 } from "@faultline/kernel";
 import { type UserTask, unmapMappingPages } from "@faultline/mm";
 import { truncateInodePages, truncatePagecache } from "../cache/page-cache.ts";
+import { filemapWriteAndWait } from "../cache/page-writeback.ts";
 import { STUFFED_MAX } from "../disk/block-map.ts";
 import { iomapZeroRange } from "../iomap/zero-range.ts";
 import { allocateBlocks, gfs2IomapOps, gfs2UnstuffDinode, gfs2WriteAllocRequired } from "./bmap.ts";
@@ -143,9 +144,12 @@ function* punchHole(task: UserTask, inode: Gfs2Inode, offset: number, length: nu
   if (!inode.isInline) {
     const status = yield* zeroEdges(task, inode, offset, length);
     if (isErr(status)) return status;
-  } else if (offset < inode.size) {
-    inode.stuffedData.fill(0, offset, Math.min(end, inode.size));
   }
+  // The pages at the edges come out clean, too: who stores to them next makes them dirty once more.
+  const [start, stop] = [offset - offsetInPage(offset), Math.ceil(end / PAGE_SIZE) * PAGE_SIZE];
+  const written = yield* filemapWriteAndWait(task, inode.mapping, start, stop - 1);
+  if (written !== 0) return written;
+  if (inode.isInline && offset < inode.size) inode.stuffedData.fill(0, offset, Math.min(end, inode.size));
   const first = Math.ceil(offset / PAGE_SIZE);
   const last = Math.floor(end / PAGE_SIZE);
   // A hole within the first page ends before it begins, and the unsigned difference is everything there is.
