@@ -2,7 +2,7 @@
 // sleep until it clears (mm/filemap.c: folio_lock, folio_unlock, folio_wait_writeback).
 
 import { bugOn, type MaySleep, type Pfn, type Task, WaitChannel, wakeUpAll } from "@faultline/kernel";
-import { PG_LOCKED, PG_WAITERS, PG_WRITEBACK } from "./page-flags.ts";
+import { PG_LOCKED, PG_READAHEAD, PG_WAITERS, PG_WRITEBACK } from "./page-flags.ts";
 import { type PhysMem, pageMapping, waitKey } from "./physmem.ts";
 
 /** What somebody sleeps for: to have the lock, to see it free, to see the end of write-back. */
@@ -99,6 +99,8 @@ export function* waitOnPageWriteback(mem: PhysMem, frame: Pfn): MaySleep<void> {
 export function endPageWriteback(mem: PhysMem, frame: Pfn): void {
   bugOn((mem.flags[frame] & PG_WRITEBACK) === 0, "end of a write-back that never began");
   mem.world.accesses?.write(mem.pageId(frame));
+  // The mark of read-ahead is the bit by which reclaim knows what it has written.
+  mem.flags[frame] &= ~PG_READAHEAD;
   clearAndWake(mem, frame, PG_WRITEBACK);
 }
 
