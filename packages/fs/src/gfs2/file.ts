@@ -163,7 +163,7 @@ export function* fileUpdateTime(task: UserTask, inode: Gfs2Inode, locked: boolea
     if (status === 0) gfs2GlockDq(task, holder);
   }
   inode.mtime = Math.floor(task.world.now / JIFFY);
-  inode.markDirty();
+  inode.markTimesDirty();
   task.world.trace?.emit(task, "gfs2_update_time_ret", 0);
 }
 

@@ -21,7 +21,8 @@ function commitJournal(task: UserTask, inode: Gfs2Inode): void {
 }
 
 /**
- * Write the range [start, end] and the dinode to disk, and wait.
+ * Write the range [start, end] and the dinode to disk, and wait. With `datasync` a dinode stays where nothing but
+ * its times have changed.
  *
  * Context: sleeps. Returns: 0, -EIO or -ENOSPC; a write-back error is told once to each open file.
  * Linux: gfs2_fsync()
@@ -31,13 +32,14 @@ export function* gfs2Fsync(
   file: File,
   start: number,
   end: number,
-  _datasync: boolean,
+  datasync: boolean,
 ): MaySleep<Status> {
   const inode = file.inode as Gfs2Inode;
   const { mapping } = inode;
   ignoreResult(yield* filemapWriteAndWait(task, mapping, start, end), "the file is told below");
-  commitJournal(task, inode);
-  const metadata = writeDinode(inode);
+  const committing = inode.datasyncDirty || !datasync;
+  if (committing) commitJournal(task, inode);
+  const metadata = committing ? writeDinode(inode) : 0;
   const { error, next } = mapping.errseq.checkAndAdvance(file.wbErr);
   file.wbErr = next;
   if (error !== 0 || metadata !== 0) return error !== 0 ? error : metadata;

@@ -20,6 +20,8 @@ export class Gfs2Inode extends Inode {
   readonly stuffedData: Uint8Array = new Uint8Array(STUFFED_MAX);
   /** Size, times, blocks or stuffed data differ from the disk. Linux: I_DIRTY */
   metadataDirty = false;
+  /** More of that than the times: what a program that reads back its data cannot do without. Linux: I_DIRTY_DATASYNC */
+  datasyncDirty = false;
   /** Shared writable mappings were used: their entries must go before the lock does. Linux: GIF_SW_PAGED */
   swPaged = false;
   /** The holder between iomap_begin and iomap_end, where that is where the lock is taken: until 5.15. Linux: i_gh */
@@ -52,6 +54,12 @@ export class Gfs2Inode extends Inode {
 
   /** Metadata changed. Context: atomic; the glock is held exclusively. Linux: mark_inode_dirty() */
   markDirty(): void {
+    this.datasyncDirty = true;
+    this.markTimesDirty();
+  }
+
+  /** The same when nothing but times changed. Linux: mark_inode_dirty_sync() */
+  markTimesDirty(): void {
     this.metadataDirty = true;
     this.sb.journaled.add(this);
     this.glock.flags |= GLF_DIRTY;

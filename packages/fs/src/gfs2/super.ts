@@ -14,6 +14,9 @@ export function writeDinode(inode: Gfs2Inode): Status {
   if (!inode.metadataDirty) return 0;
   if (lockSpace.withdrawn) return err(EIO);
   const status = disk.commit(inode.disk, inode.size, inode.mtime, inode.isInline ? inode.stuffedData : null);
-  if (status === 0) inode.metadataDirty = false;
+  if (status === 0) {
+    inode.metadataDirty = false;
+    inode.datasyncDirty = false;
+  }
   return status;
 }

@@ -37,6 +37,7 @@ import { filemapWriteAndWait } from "../cache/page-writeback.ts";
 import type { DiskSegment } from "../disk/bio.ts";
 import { dioBegin, dioEnd, type Inode } from "../vfs/inode.ts";
 import { IOCB_NOWAIT, type Kiocb } from "../vfs/kiocb.ts";
+import { genericWriteSync } from "../vfs/write-checks.ts";
 import {
   IOMAP_DIRECT,
   IOMAP_HOLE,
@@ -290,7 +291,8 @@ function* iomapDioComplete(task: UserTask, iocb: Kiocb, dio: Dio, doneBefore: nu
   dioEnd(inode);
   if (ret > 0) {
     iocb.pos += ret;
-    ret += doneBefore;
+    if (dio.write) ret = yield* genericWriteSync(task, iocb, ret);
+    if (ret > 0) ret += doneBefore;
   }
   return ret;
 }

@@ -3,7 +3,7 @@
 import { EFBIG, EINVAL, err, isErr, type MaySleep, type Ssize } from "@faultline/kernel";
 import type { UserTask } from "@faultline/mm";
 import { type IovIter, iovIterTruncate } from "@faultline/uio";
-import { IOCB_APPEND, IOCB_DIRECT, IOCB_DSYNC, IOCB_NOWAIT, type Kiocb } from "./kiocb.ts";
+import { IOCB_APPEND, IOCB_DIRECT, IOCB_DSYNC, IOCB_NOWAIT, IOCB_SYNC, type Kiocb } from "./kiocb.ts";
 
 /**
  * May this write begin, where, and how long may it be? Moves iocb.pos for IOCB_APPEND, truncates `from`.
@@ -36,6 +36,7 @@ const SIGXFSZ = 25;
 export function* genericWriteSync(task: UserTask, iocb: Kiocb, written: number): MaySleep<Ssize> {
   if ((iocb.flags & IOCB_DSYNC) === 0 || iocb.file.fOp.fsync === undefined) return written as Ssize;
   const start = iocb.pos - written;
-  const status = yield* iocb.file.fOp.fsync(task, iocb.file, start, iocb.pos - 1, true);
+  const datasync = (iocb.flags & IOCB_SYNC) === 0;
+  const status = yield* iocb.file.fOp.fsync(task, iocb.file, start, iocb.pos - 1, datasync);
   return isErr(status) ? status : (written as Ssize);
 }
