@@ -43,6 +43,7 @@ import { placeFor } from "./unmapped-area.ts";
 import type { UserTask } from "./user-task.ts";
 import {
   ANONYMOUS,
+  VM_ACCOUNT,
   VM_EXEC,
   VM_GROWSDOWN,
   VM_LOCKED,
@@ -145,7 +146,7 @@ function areaFlags(mm: MmStruct, args: MmapArgs, length: number, file: boolean):
   const shared = (flags & MAP_TYPE) !== MAP_PRIVATE;
   // Only private anonymous memory can be a stack.
   if ((vmFlags & VM_GROWSDOWN) !== 0 && (file || shared)) return err(EINVAL);
-  if (!shared) return vmFlags;
+  if (!shared) return isAccountable(vmFlags) ? vmFlags | VM_ACCOUNT : vmFlags;
   // A file that was opened for reading only is not shared with anybody who writes through this area.
   if ((vmFlags & VM_MAYWRITE) !== 0) vmFlags |= VM_SHARED;
   else if ((prot & PROT_WRITE) !== 0) return err(EACCES);
@@ -162,6 +163,11 @@ function mappedBytes(mm: MmStruct, start: number, end: number): number {
     total += Math.min(end, vma.end) - Math.max(start, vma.start);
   }
   return total;
+}
+
+/** Could it take as many pages of its own as it is long? Linux: accountable_mapping() */
+function isAccountable(vmFlags: number): boolean {
+  return (vmFlags & (VM_NORESERVE | VM_SHARED | VM_WRITE)) === VM_WRITE;
 }
 
 /** Linux: calc_vm_prot_bits(), calc_vm_flag_bits() */

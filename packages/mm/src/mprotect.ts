@@ -20,9 +20,21 @@ import { mmapWriteLockNow } from "./mmap-lock.ts";
 import { PG_ANON, PG_ANON_EXCLUSIVE } from "./page-flags.ts";
 import { PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_RW, PTE_SPECIAL, ptePfn } from "./pte.ts";
 import type { UserTask } from "./user-task.ts";
-import { VM_EXEC, VM_GROWSDOWN, VM_READ, VM_SHARED, VM_WRITE, type Vma, vmaWantsWritenotify } from "./vma.ts";
+import {
+  VM_ACCOUNT,
+  VM_EXEC,
+  VM_GROWSDOWN,
+  VM_NORESERVE,
+  VM_READ,
+  VM_SHARED,
+  VM_WRITE,
+  type Vma,
+  vmaWantsWritenotify,
+} from "./vma.ts";
 
 const ACCESS = VM_READ | VM_WRITE | VM_EXEC;
+/** Areas with any of these need no charge, or have it. */
+const SETTLED = VM_ACCOUNT | VM_WRITE | VM_SHARED | VM_NORESERVE;
 
 /**
  * Change the protection of [address, address + length).
@@ -73,9 +85,12 @@ function protect(task: UserTask, start: number, end: number, access: number, fro
 }
 
 /** Linux: mprotect_fixup() */
-function mprotectFixup(task: UserTask, vma: Vma, start: number, end: number, flags: number): 0 | Errno {
+function mprotectFixup(task: UserTask, vma: Vma, start: number, end: number, wanted: number): 0 | Errno {
   const { mm } = vma;
-  if (flags === vma.flags) return 0;
+  if (wanted === vma.flags) return 0;
+  // What becomes writable is charged, and stays so when it is made read-only again.
+  const charged = (wanted & VM_WRITE) !== 0 && (vma.flags & SETTLED) === 0;
+  const flags = charged ? wanted | VM_ACCOUNT : wanted;
   const grows = isDataMapping(flags) && !isDataMapping(vma.flags);
   if (grows && !mayExpandVm(mm, flags, end - start) && mayExpandVm(mm, vma.flags, end - start)) return err(ENOMEM);
   const area = modifyVma(mm, vma, start, end, flags);

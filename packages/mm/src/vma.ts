@@ -24,6 +24,8 @@ export const VM_RAND_READ: number = 0x10000;
 export const VM_DONTCOPY: number = 0x20000;
 /** mremap() may not make the area larger. */
 export const VM_DONTEXPAND: number = 0x40000;
+/** Its pages are charged to the address space, since it was writable once; it does not become one with areas that were not. */
+export const VM_ACCOUNT: number = 0x100000;
 export const VM_NORESERVE: number = 0x200000;
 /** fork() leaves the area's pages out: the child reads zeroes. */
 export const VM_WIPEONFORK: number = 0x2000000;
