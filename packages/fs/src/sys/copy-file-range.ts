@@ -7,6 +7,7 @@ import { type BioVec, ITER_DEST, ITER_SOURCE, iovIterBvec } from "@faultline/uio
 import { type File, O_APPEND } from "../vfs/file.ts";
 import { checkTask, checkWhole } from "./arguments.ts";
 import type { FsTask } from "./fs-task.ts";
+import { newSyncKiocb } from "./read-write.ts";
 
 /** Pages that one step moves: the slots of a pipe. */
 const STEP_PAGES = 16;
@@ -72,12 +73,12 @@ function* copyStep(
 ): MayFault<number> {
   const got = yield* from.fOp.readIter(
     task,
-    { file: from, pos: posIn, flags: 0 },
+    newSyncKiocb(from, posIn),
     iovIterBvec(ITER_DEST, vectors(pages, length), length),
   );
   if (got <= 0) return got;
   const source = iovIterBvec(ITER_SOURCE, vectors(pages, got), got);
-  return yield* to.fOp.writeIter(task, { file: to, pos: posOut, flags: 0 }, source);
+  return yield* to.fOp.writeIter(task, newSyncKiocb(to, posOut), source);
 }
 
 function vectors(pages: readonly Pfn[], length: number): BioVec[] {

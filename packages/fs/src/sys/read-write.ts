@@ -176,8 +176,8 @@ function isCount(count: number, pos: number): boolean {
   return count >= 0 && Number.isSafeInteger(pos + count);
 }
 
-/** Linux: init_sync_kiocb() */
-function newSyncKiocb(file: File, pos: number): Kiocb {
+/** A request as the flags of its file want it. Linux: init_sync_kiocb() */
+export function newSyncKiocb(file: File, pos: number): Kiocb {
   const { flags } = file;
   let iocb = 0;
   if ((flags & O_APPEND) !== 0) iocb |= IOCB_APPEND;
