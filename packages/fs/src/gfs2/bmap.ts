@@ -58,6 +58,7 @@ export const gfs2IomapOps: IomapOps = {
     const buffered = (flags & IOMAP_WRITE) !== 0 && (flags & IOMAP_DIRECT) === 0;
     const zeroed = (flags & IOMAP_ZERO) !== 0 && iomap.type !== IOMAP_HOLE;
     if (buffered || zeroed) {
+      inode.ordered = true;
       if (written !== length && (iomap.flags & IOMAP_F_NEW) !== 0)
         yield* freeUnused(task, inode, pos, length, written, iomap);
       if (written > 0) {

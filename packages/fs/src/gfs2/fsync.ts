@@ -8,14 +8,25 @@ import type { Gfs2Inode } from "./inode.ts";
 import { writeDinode } from "./super.ts";
 
 /**
- * If the dinode is in the journal, commit the journal: every dinode in it becomes a dirty page of metadata, and
- * the task that commits has made it dirty.
+ * If the dinode is in the journal, commit the journal. The data of all files go to disk first, so that no block is
+ * reached before its bytes are there; what was stored by mappings alone may wait. Then every dinode in the journal
+ * becomes a dirty page of metadata, and the task that commits has made it dirty.
  *
- * Context: atomic. Linux: gfs2_log_flush(), gfs2_unpin()
+ * Context: sleeps. Linux: gfs2_log_flush(), gfs2_ordered_write(), gfs2_unpin()
  */
-function commitJournal(task: UserTask, inode: Gfs2Inode): void {
+function* commitJournal(task: UserTask, inode: Gfs2Inode): MaySleep<void> {
   const { journaled } = inode.sb;
   if (!journaled.has(inode)) return;
+  for (const other of [...inode.sb.inodes()]) {
+    const { mapping } = other;
+    task.world.accesses?.write(mapping.dirtyId);
+    if (!other.ordered) continue;
+    other.ordered = false;
+    ignoreResult(
+      yield* filemapWriteAndWait(task, mapping, 0, Number.MAX_SAFE_INTEGER),
+      "whoever has that file open is told",
+    );
+  }
   task.nrDirtied += journaled.size;
   journaled.clear();
 }
@@ -38,7 +49,7 @@ export function* gfs2Fsync(
   const { mapping } = inode;
   ignoreResult(yield* filemapWriteAndWait(task, mapping, start, end), "the file is told below");
   const committing = inode.datasyncDirty || !datasync;
-  if (committing) commitJournal(task, inode);
+  if (committing) yield* commitJournal(task, inode);
   const metadata = committing ? writeDinode(inode) : 0;
   const { error, next } = mapping.errseq.checkAndAdvance(file.wbErr);
   file.wbErr = next;

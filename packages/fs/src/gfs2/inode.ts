@@ -22,6 +22,8 @@ export class Gfs2Inode extends Inode {
   metadataDirty = false;
   /** More of that than the times: what a program that reads back its data cannot do without. Linux: I_DIRTY_DATASYNC */
   datasyncDirty = false;
+  /** Data were written through the page cache since the journal was last committed. Linux: GIF_ORDERED */
+  ordered = false;
   /** Shared writable mappings were used: their entries must go before the lock does. Linux: GIF_SW_PAGED */
   swPaged = false;
   /** The holder between iomap_begin and iomap_end, where that is where the lock is taken: until 5.15. Linux: i_gh */

@@ -106,7 +106,7 @@ class Side {
     return {
       lists: [sb.mem.active, sb.mem.inactive],
       entries: entries.join(),
-      inode: [inode.size, inode.mtime, inode.metadataDirty, mapping.nrDirty, sb.dirty.count],
+      inode: [inode.size, inode.mtime, inode.metadataDirty, inode.ordered, mapping.nrDirty, sb.dirty.count],
       blocks: inode.disk.map.blocks,
       glock: [glock.state, glock.flags, glock.queue.length, { ...glock.stats }],
       rwsem: [rwsem.readers.length, rwsem.writer?.comm],

@@ -92,6 +92,7 @@ export const writeResidentIn =
       if (!allHave(flags, SETTLED)) settle(task, mapping, at, iocb.pos);
       overwrite(task, mapping, at, iocb.pos, buf + at - pos);
       inode.glock.flags |= GLF_DIRTY;
+      inode.ordered = true;
       gfs2GlockDq(task, holder);
     }
     upWrite(task, inode.rwsem);
