@@ -26,6 +26,8 @@ export interface Replayed {
   readonly file: string;
   /** The schedule of the run that was compared. */
   readonly schedule: string;
+  /** Budgets of the environment's choices that it needs. */
+  readonly environment: Readonly<Record<string, number>>;
   /** The first difference of each tier that differs. */
   readonly differences: readonly ToldDifference[];
 }
@@ -43,8 +45,8 @@ export default function replay({ pair, kernel, tiers, unseen }: ReplayTask): Rep
   const { id, title } = scenario;
   try {
     const options = { kernel: REVISIONS[kernel], tiers, unseen, hostMemory };
-    const { schedule, differences } = replayRecording(scenario, recording, options);
-    return { id, title, file, schedule, differences: firstOfTiers(differences, tiers).map(around) };
+    const { schedule, environment, differences } = replayRecording(scenario, recording, options);
+    return { id, title, file, schedule, environment, differences: firstOfTiers(differences, tiers).map(around) };
   } catch (error) {
     const differences = tiers.map((tier) => ({
       tier,
@@ -54,7 +56,7 @@ export default function replay({ pair, kernel, tiers, unseen }: ReplayTask): Rep
       actual: `the model stops: ${(error as Error).message}`,
       events: null,
     }));
-    return { id, title, file, schedule: "c", differences };
+    return { id, title, file, schedule: "c", environment: {}, differences };
   }
 }
 

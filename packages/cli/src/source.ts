@@ -29,7 +29,7 @@ export interface OfScenario {
 export type Source = BuiltIn | OfScenario;
 
 /** The choices of the environment that a scenario may meet, for whoever misspells one. */
-const CHOICES = ["evict", "alloc-fail", "disk-error", "short-transfer", "disk-latency", "remote-lock"];
+const CHOICES = ["evict", "alloc-fail", "disk-error", "short-transfer", "disk-latency", "extent", "remote-lock"];
 
 export function programOf(source: Source): Program {
   if ("scenario" in source) {

@@ -10,6 +10,7 @@ import { differingFields } from "./compare.ts";
 import { convertEvent, EventConverter, type Places } from "./convert.ts";
 import { eventText } from "./events.ts";
 import { type Expectation, type ExpectedEvents, isMerged, lockedFile } from "./expectation.ts";
+import type { ExtentChooser } from "./extents.ts";
 import type { Plan } from "./plan.ts";
 import type { OpResult, RecordedEvent } from "./result.ts";
 import type { OpPlace, RunObserver } from "./run.ts";
@@ -47,6 +48,7 @@ export class Follower implements Chooser, RunObserver {
   tooFar = 0;
   readonly #expectation: Expectation;
   readonly #plan: Plan;
+  readonly #extents: ExtentChooser;
   readonly #turns = new Map<string, number>();
   readonly #byPid = new Map<number, Progress>();
   readonly #lanes: (Progress | undefined)[] = [];
@@ -55,9 +57,10 @@ export class Follower implements Chooser, RunObserver {
   #seen = 0;
   #burst: Burst | null = null;
 
-  constructor(expectation: Expectation, plan: Plan) {
+  constructor(expectation: Expectation, plan: Plan, extents: ExtentChooser) {
     this.#expectation = expectation;
     this.#plan = plan;
+    this.#extents = extents;
   }
 
   begin(tracer: Tracer, places: Places): void {
@@ -130,6 +133,7 @@ export class Follower implements Chooser, RunObserver {
   }
 
   choose(choice: string, count: number): number {
+    if (choice === "extent") return this.#extents.choose(choice);
     if (this.#tracer === null) return 0;
     this.#look();
     if (this.failure !== null || count !== 2) return 0;

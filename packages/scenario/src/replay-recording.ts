@@ -1,10 +1,11 @@
 import type { Gfs2Revision } from "@faultline/fs";
 import type { HostMemory } from "@faultline/mm";
 import { compareRecordings, type Difference } from "./compare.ts";
+import { ExtentChooser, extentBudget, extentDecisions } from "./extents.ts";
 import type { Scenario } from "./op.ts";
 import { isCloser, reproduce } from "./reproduce.ts";
 import type { Recording } from "./result.ts";
-import { runScenario, scenarioMemory } from "./run.ts";
+import { runScenario, type ScenarioRun, scenarioMemory } from "./run.ts";
 import { TIERS, type Tier } from "./tier.ts";
 
 export interface ReplayOptions {
@@ -19,22 +20,40 @@ export interface ReplayOptions {
 export interface Replay {
   /** Makes the run that was compared happen again. */
   readonly schedule: string;
+  /** Budgets of the environment's choices that it needs. */
+  readonly environment: Readonly<Record<string, number>>;
   readonly differences: readonly Difference[];
 }
 
 /**
- * Run a scenario and compare it with a recording: first come, first served; and where that differs, in the order
- * and with the timing that the recording shows, if the model can do that.
+ * Run a scenario and compare it with a recording: first come, first served; where that differs, with the extents that
+ * the recording shows; and where that differs too, in the order and with the timing that the recording shows, if
+ * the model can do that.
  */
 export function replayRecording(scenario: Scenario, recording: Recording, options: ReplayOptions): Replay {
   const { kernel, tiers = TIERS, unseen = new Set<string>(), hostMemory = scenarioMemory() } = options;
   const traced = tiers.some((tier) => tier !== "results");
+  const compare = (run: ScenarioRun): Difference[] =>
+    compareRecordings(scenario, recording, run.recording, { tiers, unseen });
   const run = runScenario(scenario, { kernel, traced, hostMemory });
-  const differences = compareRecordings(scenario, recording, run.recording, { tiers, unseen });
-  const plain = { schedule: run.machine.world.scheduleString, differences };
-  if (differences.length === 0) return plain;
-  const found = reproduce(scenario, recording, { kernel, unseen, hostMemory });
-  if (found === null) return plain;
+  let best: Replay = { schedule: run.machine.world.scheduleString, environment: {}, differences: compare(run) };
+  if (best.differences.length === 0) return best;
+
+  const extents = traced ? extentDecisions(recording, run) : null;
+  if (extents !== null) {
+    const environment = extentBudget(extents);
+    const chooser = new ExtentChooser(extents);
+    const again = runScenario(scenario, { kernel, traced, hostMemory, environment, chooser });
+    const differences = compare(again);
+    if (isCloser(differences, best.differences)) {
+      best = { schedule: again.machine.world.scheduleString, environment, differences };
+    }
+    if (differences.length === 0) return best;
+  }
+
+  const found = reproduce(scenario, recording, { kernel, unseen, hostMemory, extents: extents ?? [] });
+  if (found === null) return best;
   const left = found.differences.filter(({ tier }) => tiers.includes(tier));
-  return isCloser(left, differences) ? { schedule: found.schedule, differences: left } : plain;
+  if (!isCloser(left, best.differences)) return best;
+  return { schedule: found.schedule, environment: extentBudget(extents ?? []), differences: left };
 }

@@ -9,6 +9,7 @@ import { formatSchedule } from "@faultline/kernel";
 import type { HostMemory } from "@faultline/mm";
 import { compareRecordings, type Difference } from "./compare.ts";
 import { Expectation } from "./expectation.ts";
+import { ExtentChooser, extentBudget } from "./extents.ts";
 import { Follower } from "./follow.ts";
 import type { Scenario } from "./op.ts";
 import { Plan } from "./plan.ts";
@@ -24,6 +25,8 @@ export interface ReproduceOptions {
   readonly maxSteps?: number;
   /** As `scenarioMemory` makes it, for all of them. */
   readonly hostMemory?: HostMemory;
+  /** Decisions on "extent" that all of them have. */
+  readonly extents?: readonly number[];
 }
 
 export interface Reproduction {
@@ -49,7 +52,8 @@ const MAX_STEPS = 20_000;
  */
 export function reproduce(scenario: Scenario, recording: Recording, options: ReproduceOptions): Reproduction | null {
   const { kernel, unseen = new Set<string>(), hostMemory = scenarioMemory() } = options;
-  const { maxRuns = MAX_RUNS, maxSteps = MAX_STEPS } = options;
+  const { maxRuns = MAX_RUNS, maxSteps = MAX_STEPS, extents = [] } = options;
+  const environment = extentBudget(extents);
   let best: Reproduction | null = null;
   let runs = 0;
   let steps = 0;
@@ -59,8 +63,8 @@ export function reproduce(scenario: Scenario, recording: Recording, options: Rep
     const plan = new Plan();
     for (let tries = 0; tries < maxRuns && (runs === 0 || steps < maxSteps); tries++) {
       plan.restart();
-      const follower = new Follower(expectation, plan);
-      const run = runObserved(scenario, { kernel, chooser: follower, traced: true, hostMemory }, follower);
+      const follower = new Follower(expectation, plan, new ExtentChooser(extents));
+      const run = runObserved(scenario, { kernel, chooser: follower, traced: true, hostMemory, environment }, follower);
       runs++;
       steps += run.machine.world.steps;
       if (follower.failure === null) {

@@ -139,6 +139,11 @@ export class Disk {
     return 0;
   }
 
+  /** The next block that is free belongs to somebody else. Context: atomic. */
+  endExtent(): void {
+    this.#nextBlock++;
+  }
+
   /**
    * Give back the blocks of [from, to); they read as a hole. Their bytes stay until the commit.
    *

@@ -104,8 +104,9 @@ function* mapForIomap(
     gfs2IomapGet(inode, iomap.offset, iomap.length, flags, iomap);
   }
   if (iomap.type !== IOMAP_HOLE) return 0;
-  const status = allocateBlocks(inode, iomap.offset / PAGE_SIZE, iomap.length / PAGE_SIZE);
-  if (status !== 0) return status;
+  const allocated = allocateBlocks(task, inode, iomap.offset / PAGE_SIZE, iomap.length / PAGE_SIZE);
+  if (allocated < 0) return allocated as Status;
+  iomap.length = allocated * PAGE_SIZE;
   iomap.type = IOMAP_MAPPED;
   iomap.flags |= IOMAP_F_NEW;
   iomap.addr = inode.disk.map.addressOf(iomap.offset / PAGE_SIZE);
@@ -151,20 +152,27 @@ function gfs2IomapGet(inode: Gfs2Inode, pos: number, length: number, flags: numb
 }
 
 /**
- * Allocate the missing blocks of a range.
+ * Allocate the missing blocks of a range, or as many from its beginning as lie next to each other on disk: all of
+ * them, unless the environment chooses an "extent" that ends earlier. What is allocated next lies elsewhere then.
  *
  * Blocks that were given back are used again only when that is in the journal: after a crash they may belong to
  * what was there before.
  *
- * Context: atomic; the glock is held exclusively. Returns: 0, -ENOSPC or -EIO.
+ * Context: atomic; the glock is held exclusively. Returns: blocks of the range that exist now, -ENOSPC or -EIO.
  * Linux: gfs2_alloc_blocks()
  */
-export function allocateBlocks(inode: Gfs2Inode, block: number, count: number): Status {
+export function allocateBlocks(task: UserTask, inode: Gfs2Inode, block: number, count: number): number {
   const { disk } = inode.sb;
   const flushed = disk.reuses(inode.disk, block, count) ? writeDinode(inode) : 0;
-  const status = flushed === 0 ? disk.allocate(inode.disk, block, count) : flushed;
-  if (status === 0) inode.markDirty();
-  return status;
+  if (flushed !== 0) return flushed;
+  const extent = task.world.choose("extent", count + 1);
+  const found = extent === 0 ? count : extent;
+  const status = disk.allocate(inode.disk, block, found);
+  if (status !== 0) return status;
+  if (extent !== 0) disk.endExtent();
+  task.world.trace?.emit(task, "lab_extent", inode.ino, block, found, count);
+  inode.markDirty();
+  return found;
 }
 
 /**
@@ -200,9 +208,10 @@ function fillUnstuffed(task: UserTask, inode: Gfs2Inode, frame: Pfn): Status {
     mem.u8.set(inode.stuffedData.subarray(0, inode.size), start);
     mem.flags[frame] |= PG_UPTODATE;
   }
-  const status = allocateBlocks(inode, 0, 1);
-  if (status === 0) folioMarkDirty(task, inode.mapping, frame);
-  return status;
+  const allocated = allocateBlocks(task, inode, 0, 1);
+  if (allocated < 0) return allocated as Status;
+  folioMarkDirty(task, inode.mapping, frame);
+  return 0;
 }
 
 /** A write came short of blocks that were allocated for it: give back those behind it. */
@@ -235,6 +244,7 @@ export function gfs2WriteAllocRequired(inode: Gfs2Inode, offset: number, length:
 }
 
 /** Allocate what is missing behind one page. Context: atomic. Returns: 0 or -ENOSPC. Linux: gfs2_allocate_page_backing() */
-export function gfs2AllocatePageBacking(inode: Gfs2Inode, index: number): Status {
-  return inode.disk.map.addressOf(index) !== 0 ? 0 : allocateBlocks(inode, index, 1);
+export function gfs2AllocatePageBacking(task: UserTask, inode: Gfs2Inode, index: number): Status {
+  if (inode.disk.map.addressOf(index) !== 0) return 0;
+  return Math.min(0, allocateBlocks(task, inode, index, 1)) as Status;
 }

@@ -142,7 +142,7 @@ function* mkwriteLocked(task: UserTask, inode: Gfs2Inode, vmf: VmFault): MaySlee
     unlockPage(mem, vmf.page);
     return VM_FAULT_NOPAGE;
   }
-  if (allocates && gfs2AllocatePageBacking(inode, vmf.pgoff) !== 0) {
+  if (allocates && gfs2AllocatePageBacking(task, inode, vmf.pgoff) !== 0) {
     unlockPage(mem, vmf.page);
     return VM_FAULT_SIGBUS;
   }

@@ -18,8 +18,10 @@ import { truncateInodePages, truncatePagecache } from "../cache/page-cache.ts";
 import { filemapWriteAndWait } from "../cache/page-writeback.ts";
 import { STUFFED_MAX } from "../disk/block-map.ts";
 import { iomapZeroRange } from "../iomap/zero-range.ts";
+import { type File, O_DSYNC, O_SYNC } from "../vfs/file.ts";
 import { allocateBlocks, gfs2IomapOps, gfs2UnstuffDinode, gfs2WriteAllocRequired } from "./bmap.ts";
 import { fileUpdateTime } from "./file.ts";
+import { gfs2Fsync } from "./fsync.ts";
 import { Gfs2Holder } from "./glock.ts";
 import { gfs2GlockDq, gfs2GlockNq } from "./glock-queue.ts";
 import type { Gfs2Inode } from "./inode.ts";
@@ -89,21 +91,24 @@ function* doShrink(task: UserTask, inode: Gfs2Inode, size: number): MaySleep<Sta
 }
 
 /**
- * Allocate blocks, or with FALLOC_FL_PUNCH_HOLE free them.
+ * Allocate blocks, durably if the file was opened so, or with FALLOC_FL_PUNCH_HOLE free them.
  *
  * Context: sleeps. Returns: 0, -EINVAL, -EOPNOTSUPP, -EFBIG, -ENOSPC or -EIO.
  * Linux: gfs2_fallocate()
  */
 export function gfs2Fallocate(
   task: UserTask,
-  inode: Gfs2Inode,
+  file: File,
   mode: number,
   offset: number,
   length: number,
 ): MaySleep<Status> {
+  const inode = file.inode as Gfs2Inode;
   return exclusively(task, inode, "gfs2_fallocate", function* (): MaySleep<Status> {
     if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0) return yield* punchHole(task, inode, offset, length);
-    return yield* allocateRange(task, inode, mode, offset, length);
+    const status = yield* allocateRange(task, inode, mode, offset, length);
+    if (status !== 0 || (file.flags & O_DSYNC) === 0) return status;
+    return yield* gfs2Fsync(task, file, offset, offset + length - 1, (file.flags & O_SYNC) !== O_SYNC);
   });
 }
 
@@ -129,8 +134,12 @@ function* allocateRange(
       const status = yield* gfs2UnstuffDinode(task, inode);
       if (status !== 0) return status;
     }
-    const status = allocateBlocks(inode, start / PAGE_SIZE, Math.ceil((end - start) / PAGE_SIZE));
-    if (status !== 0) return status;
+    const last = Math.ceil(end / PAGE_SIZE);
+    for (let block = start / PAGE_SIZE; block < last; ) {
+      const allocated = allocateBlocks(task, inode, block, last - block);
+      if (allocated < 0) return allocated as Status;
+      block += allocated;
+    }
   }
   if ((mode & FALLOC_FL_KEEP_SIZE) === 0 && end > inode.size) inode.size = end;
   yield* fileUpdateTime(task, inode, true);

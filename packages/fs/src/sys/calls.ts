@@ -198,7 +198,7 @@ export function* sysFallocate(
   if (!file.seekable) return err(ESPIPE);
   const inode = file.inode as Gfs2Inode;
   if (offset + length > inode.sb.maxBytes) return err(EFBIG);
-  return yield* gfs2Fallocate(task, inode, mode, offset, length);
+  return yield* gfs2Fallocate(task, file, mode, offset, length);
 }
 
 export const POSIX_FADV_NORMAL = 0;

@@ -77,6 +77,7 @@ export const TRACE_EVENTS = {
   gfs2_iomap_begin_ret: ["ret"],
   gfs2_iomap_end: ["ino", "pos", "length", "written"],
   gfs2_iomap_end_ret: ["ret"],
+  lab_extent: ["ino", "block", "blocks", "wanted"],
   gfs2_fault: ["ino", "pgoff"],
   gfs2_fault_ret: ["vmFault"],
   gfs2_page_mkwrite: ["ino", "pgoff"],

@@ -1,0 +1,58 @@
+// Extents that end where a recording shows it. A kernel's file of 64 pages lay in two places on its disk; the model,
+// left alone, puts it into one.
+import { REVISIONS } from "@faultline/fs";
+import { expect, test } from "vitest";
+import { parseScenario } from "./format.ts";
+import { replayRecording } from "./replay-recording.ts";
+import type { RecordedEvent, Recording } from "./result.ts";
+import { runScenario } from "./run.ts";
+
+const kernel = REVISIONS["6.12"];
+const scenario = parseScenario(
+  JSON.stringify({
+    id: "read",
+    files: [{ name: "a", size: 262144, seed: 1 }],
+    ops: [
+      { op: "open", fd: "f", file: "a", flags: ["O_RDWR", "O_DIRECT"] },
+      { op: "mmap", map: "m", len: 262144, prot: "rw", flags: ["private", "anon", "populate"] },
+      { op: "pread", fd: "f", pos: 0, iov: [["m", 0, 262144]] },
+    ],
+  }),
+  "here",
+);
+const whole = runScenario(scenario, { kernel, traced: true }).recording;
+
+/** The recording with each mapping that goes over these blocks of the file cut in pieces. */
+function cutAt(...blocks: readonly number[]): Recording {
+  const cut = (events: readonly RecordedEvent[]): RecordedEvent[] => {
+    const length = 262144;
+    const edges = [...blocks.map((block) => block * 4096), length];
+    const first = events.findIndex(([name]) => name === "iomap_begin");
+    const pieces = edges.flatMap((edge, i): RecordedEvent[] => {
+      const pos = i === 0 ? 0 : edges[i - 1];
+      return [
+        ["iomap_begin", "pos", pos, "len", length - pos, "flags", 16],
+        ["iomap_begin", "ret", 0],
+        ["iomap_end", "pos", pos, "len", edge - pos, "written", edge - pos],
+        ["iomap_end", "ret", 0],
+      ];
+    });
+    return [...events.slice(0, first), ...pieces, ...events.slice(first + 4)];
+  };
+  return { ...whole, trace: whole.trace.map((one) => (one.op === 2 ? { ...one, events: cut(one.events) } : one)) };
+}
+
+test.each([
+  { desc: "within an allocation", blocks: [20] },
+  { desc: "between two allocations", blocks: [32] },
+  { desc: "both, and after one block", blocks: [1, 20, 32, 63] },
+])("an extent ends $desc", ({ blocks }) => {
+  const { differences, environment, schedule } = replayRecording(scenario, cutAt(...blocks), { kernel });
+  expect(differences).toEqual([]);
+  expect(environment).toEqual({ extent: blocks.length });
+  expect(schedule).toMatch(/^c\d/);
+});
+
+test("nothing is chosen where the extents are equal", () => {
+  expect(replayRecording(scenario, whole, { kernel })).toEqual({ schedule: "c", environment: {}, differences: [] });
+});

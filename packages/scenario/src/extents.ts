@@ -1,0 +1,82 @@
+// Where a recording shows that an extent ends: the kernel puts each new directory into a resource group picked by
+// chance, and what is free there depends on all that was there before. So it is a choice of the environment,
+// "extent", and a recording tells how it turned out.
+
+import { type Chooser, PAGE_SIZE } from "@faultline/kernel";
+import { expandRepeats } from "./events.ts";
+import type { Recording } from "./result.ts";
+import type { ScenarioRun } from "./run.ts";
+
+/**
+ * The decisions on "extent" with which the extents of a run end where those of the recording end.
+ *
+ * `run` was made without such decisions, and traced. Returns: null when no extent of the recording ends elsewhere.
+ */
+export function extentDecisions(recording: Recording, run: ScenarioRun): readonly number[] | null {
+  const known = extentEnds(run.recording);
+  const missing = [...extentEnds(recording)].filter(([key]) => !known.has(key)).map(([, end]) => end);
+  const decisions: number[] = [];
+  for (const { name, args } of run.machine.world.trace?.events(0) ?? []) {
+    if (name !== "lab_extent") continue;
+    const file = run.names.fileOf(args.ino);
+    const [first, last] = [args.block, args.block + args.wanted];
+    const ends = missing.filter((end) => end.file === file && end.block > first && end.block <= last);
+    let at = first;
+    for (const { block } of ends.sort((one, other) => one.block - other.block)) {
+      decisions.push(block - at);
+      at = block;
+    }
+    if (at < last) decisions.push(0);
+  }
+  return decisions.some((decision) => decision > 0) ? decisions : null;
+}
+
+interface ExtentEnd {
+  readonly file: string;
+  /** The first block of the file that does not belong to the extent. */
+  readonly block: number;
+}
+
+/** Where mappings ended although more was asked for, each with a key of its own. */
+function extentEnds({ trace }: Recording): Map<string, ExtentEnd> {
+  const ends = new Map<string, ExtentEnd>();
+  for (const { events } of trace) {
+    let file = "";
+    let asked = 0;
+    for (const event of expandRepeats(events)) {
+      const [name, first, pos, , length] = event;
+      if (name === "glock_nq") file = String(first);
+      if (first !== "pos") continue;
+      if (name === "iomap_begin") asked = Number(length);
+      const block = (Number(pos) + Number(length)) / PAGE_SIZE;
+      if (name === "iomap_end" && file !== "" && Number(length) < asked && Number.isInteger(block)) {
+        ends.set(`${file} ${block}`, { file, block });
+      }
+    }
+  }
+  return ends;
+}
+
+/** First come, first served, and extents as decided. */
+export class ExtentChooser implements Chooser {
+  readonly preemptive = false;
+  readonly #decisions: readonly number[];
+  #next = 0;
+
+  constructor(decisions: readonly number[]) {
+    this.#decisions = decisions;
+  }
+
+  pickTask(): number {
+    return 0;
+  }
+
+  choose(choice: string): number {
+    return choice === "extent" ? (this.#decisions[this.#next++] ?? 0) : 0;
+  }
+}
+
+/** The budget that these decisions need. */
+export function extentBudget(decisions: readonly number[]): Readonly<Record<string, number>> {
+  return decisions.length === 0 ? {} : { extent: decisions.filter((decision) => decision > 0).length };
+}
