@@ -6,7 +6,9 @@
 // this leads to is in the set. A set of complete traces that is closed in this way has them all: take a trace
 // that it lacks, and from the set one that agrees with it for longest; where they part, some event of the
 // latter is in the way of the next event of the former, and putting it off leads to a trace of the set that
-// agrees for longer.
+// agrees for longer. When that event is a failure which the budgets do not pay for, because of others that come
+// later in the trace of the set, those are undone first, the earliest of them each time: that is always affordable,
+// and what the two traces agree in stays.
 
 import { parseSchedule } from "@faultline/kernel";
 import { PASS, SHARE, TAKE } from "./access.ts";

@@ -145,6 +145,7 @@ function* doSyncMmapReadahead(task: UserTask, vmf: VmFault, mapping: FileMapping
   if (ra.mmapMiss < MMAP_LOTSAMISS * 10) ra.mmapMiss++;
   if (ra.mmapMiss > MMAP_LOTSAMISS) return;
   maybeUnlockMmapForIo(task, vmf, lock);
+  task.world.accesses?.write(ra.id);
   ra.start = Math.max(0, vmf.pgoff - Math.floor(ra.raPages / 2));
   ra.size = ra.raPages;
   ra.asyncSize = Math.floor(ra.raPages / 4);

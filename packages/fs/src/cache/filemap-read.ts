@@ -70,6 +70,7 @@ function* filemapRead<Y>(
   const batch: Pfn[] = [];
   let read = 0;
   let error: Status = 0;
+  task.world.accesses?.read(ra.id);
   let lastPos = ra.prevPos;
   do {
     if (task.world.preemptible) yield PREEMPT;
@@ -92,7 +93,10 @@ function* filemapRead<Y>(
         : copyPageToIterAtomic(task, batch[i], offset, bytes, to);
       read += copied;
       iocb.pos += copied;
-      if (seesProgress) ra.prevPos = iocb.pos;
+      if (seesProgress) {
+        task.world.accesses?.write(ra.id);
+        ra.prevPos = iocb.pos;
+      }
       lastPos = iocb.pos;
       if (copied < bytes) {
         error = err(EFAULT);
@@ -105,6 +109,7 @@ function* filemapRead<Y>(
     batch.length = 0;
     if (iocb.pos >= size) break;
   } while (to.count > 0 && error === 0);
+  task.world.accesses?.write(ra.id);
   ra.prevPos = lastPos;
   return (read > 0 ? read : error) as Ssize;
 }
@@ -255,6 +260,7 @@ function* genericFileBufferedRead<Y>(
   iovIterTruncate(to, inode.sb.maxBytes - iocb.pos);
   const last = pageIndex(iocb.pos + to.count - 1) + 1;
   const pins = pinsPages(iocb, user);
+  task.world.accesses?.read(ra.id);
   let lastPos = ra.prevPos;
   let read = 0;
   let error: Status = 0;
@@ -298,6 +304,7 @@ function* genericFileBufferedRead<Y>(
       break;
     }
   }
+  task.world.accesses?.write(ra.id);
   ra.prevPos = lastPos;
   return (read > 0 ? read : error) as Ssize;
 }

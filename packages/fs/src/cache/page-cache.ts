@@ -108,7 +108,7 @@ function deletePage(task: UserTask, mapping: FileMapping, frame: Pfn): void {
     mem.flags[frame] &= ~PG_DIRTY;
     mem.world.accesses?.read(mapping.dirtyId);
     mapping.nrDirty--;
-    mapping.host.sb.dirty.count--;
+    mapping.host.sb.dirty.change(-1);
   }
   mem.world.accesses?.write(mapping.slotId(index));
   task.world.trace?.emit(task, "mm_filemap_delete_from_page_cache", mapping.ino, index, frame);

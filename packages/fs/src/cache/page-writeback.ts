@@ -4,7 +4,7 @@
 // A task may dirty `nrDirtiedPause` pages before it must look at the limits; gfs2 sizes its fault-in windows
 // by what is left of that allowance.
 
-import { type MaySleep, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
+import { type MaySleep, PAGE_SIZE, type Pfn, type Status, type World } from "@faultline/kernel";
 import {
   endPageWriteback,
   getPage,
@@ -25,10 +25,26 @@ import type { FileMapping, WritebackRange } from "../vfs/inode.ts";
 export class DirtyPages {
   /** So many, and writers have to wait; half as many, and write-back begins. */
   readonly limit: number;
-  count = 0;
+  readonly #world: World;
+  /** What the access log calls the count: whose pages come and go reads it, who looks at it writes. */
+  readonly #id: number;
+  #count = 0;
 
-  constructor(limit: number) {
+  constructor(world: World, limit: number) {
+    this.#world = world;
+    this.#id = world.newId("dirty pages");
     this.limit = limit;
+  }
+
+  get count(): number {
+    this.#world.accesses?.write(this.#id);
+    return this.#count;
+  }
+
+  /** So many pages have become dirty, or have ceased to be. */
+  change(pages: number): void {
+    this.#world.accesses?.read(this.#id);
+    this.#count += pages;
   }
 }
 
@@ -43,7 +59,7 @@ export function markPageDirty(task: UserTask, mapping: FileMapping, frame: Pfn):
   flags[frame] |= PG_DIRTY;
   mapping.mem.world.accesses?.read(mapping.dirtyId);
   mapping.nrDirty++;
-  mapping.host.sb.dirty.count++;
+  mapping.host.sb.dirty.change(1);
   task.nrDirtied++;
 }
 
@@ -104,7 +120,7 @@ export function clearPageDirtyForIo(task: UserTask, mapping: FileMapping, frame:
   flags[frame] &= ~PG_DIRTY;
   mapping.mem.world.accesses?.read(mapping.dirtyId);
   mapping.nrDirty--;
-  mapping.host.sb.dirty.count--;
+  mapping.host.sb.dirty.change(-1);
   return true;
 }
 

@@ -45,6 +45,7 @@ export function* pageCacheSyncReadahead(
   index: number,
   requested: number,
 ): MaySleep<void> {
+  task.world.accesses?.write(ra.id);
   if (ra.random) yield* forcePageCacheReadahead(task, mapping, ra, index, requested);
   else if (mapping.host.sb.readahead.splitSyncAsync) yield* syncSince610(task, mapping, ra, index, requested);
   else yield* ondemandReadahead(task, mapping, ra, false, index, requested);
@@ -64,6 +65,7 @@ export function* pageCacheAsyncReadahead(
 ): MaySleep<void> {
   const { flags, index } = mapping.mem;
   task.world.accesses?.write(mapping.mem.pageId(frame));
+  task.world.accesses?.write(ra.id);
   if ((flags[frame] & PG_WRITEBACK) !== 0) return;
   flags[frame] &= ~PG_READAHEAD;
   if (mapping.host.sb.readahead.splitSyncAsync) yield* asyncSince610(task, mapping, ra, index[frame], requested);

@@ -57,7 +57,7 @@ export class Gfs2Sbd implements SuperBlock {
       startWorker,
       withdraw: (status) => this.#withdraw(status),
     });
-    this.dirty = new DirtyPages(dirtyLimit ?? Math.floor(mem.frames / 5));
+    this.dirty = new DirtyPages(mem.world, dirtyLimit ?? Math.floor(mem.frames / 5));
     this.readahead = revision.readahead;
     this.iomap = revision.iomap;
     this.readBatch = revision.readBatch;

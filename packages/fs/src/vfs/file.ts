@@ -4,6 +4,7 @@ import {
   type Faulting,
   type MaySleep,
   Mutex,
+  partOf,
   type Sleep,
   type Ssize,
   type Status,
@@ -34,6 +35,8 @@ const FMODE_WRITE = 2;
 
 /** What is known about how a file is being read, in pages. Linux: struct file_ra_state */
 export interface FileRaState {
+  /** What the access log calls it: readers of one open file change it under each other. */
+  readonly id: number;
   /** Where the current window starts, how long it is, and how much of it was read ahead of need. */
   start: number;
   size: number;
@@ -97,7 +100,8 @@ export class File {
     this.posLock = new Mutex(world, "f_pos_lock", `f_pos_lock ${inode?.label ?? "pipe"}`);
     this.wbErr = inode?.mapping.errseq.sample() ?? 0;
     const raPages = inode?.sb.readahead.raPages ?? 0;
-    this.ra = { start: 0, size: 0, asyncSize: 0, raPages, mmapMiss: 0, prevPos: -1, random: false };
+    const id = partOf(this.posLock.id, 1);
+    this.ra = { id, start: 0, size: 0, asyncSize: 0, raPages, mmapMiss: 0, prevPos: -1, random: false };
   }
 
   get readable(): boolean {
