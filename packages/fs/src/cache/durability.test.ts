@@ -11,12 +11,10 @@ import {
   POSIX_FADV_DONTNEED,
   POSIX_FADV_WILLNEED,
   RWF_DSYNC,
-  RWF_NOWAIT,
   sysClose,
   sysFadvise,
   sysFsync,
   sysPread64,
-  sysPreadv2,
   sysPwrite64,
   sysPwritev2,
   sysUnlink,
@@ -115,20 +113,6 @@ describe("posix_fadvise", () => {
     rig.settle();
     expect(cachedPages(rig)).toBe(4);
     rig.check();
-  });
-});
-
-describe("RWF_NOWAIT", () => {
-  const read = (cached: boolean, layout: string): number | string => {
-    const rig = new Rig(GFS2_7_2);
-    rig.make("f", { size: "dd", cached });
-    const vec = [{ base: rig.buffer(layout), len: 2 * P }];
-    return rig.measure(sysPreadv2(rig.task, rig.open("f"), vec, 0, RWF_NOWAIT)).ret;
-  };
-
-  test("gfs2 does not say that it can", () => {
-    expect(read(true, "rr")).toBe("EOPNOTSUPP");
-    expect(read(false, "rr")).toBe("EOPNOTSUPP");
   });
 });
 
