@@ -36,7 +36,9 @@ const DEFEATS: readonly { cure: string; id: string; found: string; fix: string }
 ];
 
 function run(id: string, kernel: string): ScenarioRun {
-  return runScenario(scenarios.get(id) as Scenario, { kernel: REVISIONS[kernel] });
+  const done = runScenario(scenarios.get(id) as Scenario, { kernel: REVISIONS[kernel] });
+  expect(done.leftovers()).toEqual([]);
+  return done;
 }
 
 /** The verdict; if the run completed, what its read or write returned. */

@@ -47,7 +47,9 @@ const rows = [...page.matchAll(/^\| `run --id (\S+) --kernel (\S+)` +\| `([^`]+)
 }));
 
 function run(id: string, kernel: string): ScenarioRun {
-  return runScenario(scenarios.get(id) as Scenario, { kernel: REVISIONS[kernel], traced: true });
+  const done = runScenario(scenarios.get(id) as Scenario, { kernel: REVISIONS[kernel], traced: true });
+  expect(done.leftovers()).toEqual([]);
+  return done;
 }
 
 /** "16384, EFAULT · faults in 32768, 4096 x2", or how the run ended. */

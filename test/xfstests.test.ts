@@ -36,6 +36,7 @@ const runs = new Map<string, ScenarioRun>();
 function run(id: string, kernel: string): ScenarioRun {
   const key = `${id} ${kernel}`;
   const done = runs.get(key) ?? runScenario(scenarios.get(id) as Scenario, { kernel: REVISIONS[kernel] });
+  if (!runs.has(key)) expect(done.leftovers()).toEqual([]);
   runs.set(key, done);
   return done;
 }

@@ -6,7 +6,8 @@ import { knownDifferences } from "./corpus.ts";
 import type { Outcome } from "./replay-all.ts";
 
 /** Exactly the differences that known-differences.json lists, and of memory no more than two in a hundred. */
-export async function expectConformance(kernel: string, { rows, differing }: Outcome): Promise<void> {
+export async function expectConformance(kernel: string, { rows, differing, leftovers }: Outcome): Promise<void> {
+  expect(leftovers).toEqual({});
   const known = Object.entries(knownDifferences()[kernel] ?? {});
   expect(differing).toEqual(Object.fromEntries(known.map(([id, { tiers }]) => [id, tiers])));
   for (const [id, { reason }] of known) expect(reason, `the reason of ${id}`).toMatch(/\w{3,}.*\.$/s);

@@ -14,6 +14,8 @@ export interface Outcome {
   readonly rows: readonly Row[];
   /** "results protocol", by the id of a recording that differs. */
   readonly differing: Readonly<Record<string, string>>;
+  /** What outlived its call, by the id of the recording. */
+  readonly leftovers: Readonly<Record<string, readonly string[]>>;
 }
 
 /** `kernel`: a folder of recordings, of the revision before its "-". */
@@ -21,16 +23,19 @@ export function replayAll(kernel: string, revision: Gfs2Revision = REVISIONS[ker
   const unseen = unseenOf(kernel);
   const hostMemory = scenarioMemory();
   const differing: Record<string, string> = {};
+  const leftovers: Record<string, readonly string[]> = {};
   const rows = THEMES.flatMap((theme) => {
     const pairs = pairsOf(kernel, theme);
     const equal = { results: 0, protocol: 0, memory: 0 };
     for (const { scenario, recording } of pairs) {
-      const { differences } = replayRecording(scenario, recording, { kernel: revision, unseen, hostMemory });
+      const replay = replayRecording(scenario, recording, { kernel: revision, unseen, hostMemory });
+      const { differences } = replay;
+      if (replay.leftovers.length > 0) leftovers[recording.id] = replay.leftovers;
       const tiers = TIERS.filter((tier) => differences.some((difference) => difference.tier === tier));
       for (const tier of TIERS) if (!tiers.includes(tier)) equal[tier]++;
       if (tiers.length > 0) differing[recording.id] = tiers.join(" ");
     }
     return pairs.length === 0 ? [] : [{ theme, count: pairs.length, equal }];
   });
-  return { rows, differing };
+  return { rows, differing, leftovers };
 }

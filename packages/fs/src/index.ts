@@ -11,6 +11,7 @@
  *
  * Before the fix user memory was touched under the glock, which adds glock -> mmap_lock and closes the ring.
  */
+export { checkMachine } from "./check-machine.ts";
 export { Disk, type DiskOptions } from "./disk/disk.ts";
 export { DiskInode } from "./disk/disk-inode.ts";
 export { resolveInside, type VolumeFs, type VolumeStats } from "./disk/volume.ts";

@@ -23,6 +23,8 @@ export interface Replay {
   /** Budgets of the environment's choices that it needs. */
   readonly environment: Readonly<Record<string, number>>;
   readonly differences: readonly Difference[];
+  /** What the first run left behind: see ScenarioRun. */
+  readonly leftovers: readonly string[];
 }
 
 /**
@@ -36,7 +38,9 @@ export function replayRecording(scenario: Scenario, recording: Recording, option
   const compare = (run: ScenarioRun): Difference[] =>
     compareRecordings(scenario, recording, run.recording, { tiers, unseen });
   const run = runScenario(scenario, { kernel, traced, hostMemory });
-  let best: Replay = { schedule: run.machine.world.scheduleString, environment: {}, differences: compare(run) };
+  const schedule = run.machine.world.scheduleString;
+  const leftovers = run.leftovers();
+  let best: Replay = { schedule, environment: {}, differences: compare(run), leftovers };
   if (best.differences.length === 0) return best;
 
   const extents = traced ? extentDecisions(recording, run) : null;
@@ -46,7 +50,7 @@ export function replayRecording(scenario: Scenario, recording: Recording, option
     const again = runScenario(scenario, { kernel, traced, hostMemory, environment, chooser });
     const differences = compare(again);
     if (isCloser(differences, best.differences)) {
-      best = { schedule: again.machine.world.scheduleString, environment, differences };
+      best = { schedule: again.machine.world.scheduleString, environment, differences, leftovers };
     }
     if (differences.length === 0) return best;
   }
@@ -55,5 +59,5 @@ export function replayRecording(scenario: Scenario, recording: Recording, option
   if (found === null) return best;
   const left = found.differences.filter(({ tier }) => tiers.includes(tier));
   if (!isCloser(left, best.differences)) return best;
-  return { schedule: found.schedule, environment: extentBudget(extents ?? []), differences: left };
+  return { schedule: found.schedule, environment: extentBudget(extents ?? []), differences: left, leftovers };
 }

@@ -46,6 +46,11 @@ export interface ScenarioRun {
   readonly spans: readonly OpSpan[];
   /** The part of the trace that belongs to the scenario, set-up excluded. */
   events(): Iterable<TraceEvent>;
+  /**
+   * Locks, references and pins that outlived their calls, and contradictions: a sentence each. None unless the run
+   * completed. Lets the machine come to rest first; its memory must not have been given to another run.
+   */
+  leftovers(): string[];
 }
 
 /** Memory of a machine that scenarios run on, and the limit that the recorded machine of 1 GiB had for dirty pages. */
@@ -53,6 +58,8 @@ const MEMORY = 64 * 1024 * 1024;
 const DIRTY_LIMIT = 45_000;
 /** Microseconds from making the files to using them: more than a tick of the clock. */
 const BETWEEN_PROCESSES = 20_000;
+/** Microseconds after which read-ahead and write-back that nobody waits for are over. */
+const COME_TO_REST = 1_000_000;
 
 /** Which operation: its place among those of the process, of a thread, or of those that come last. */
 export type OpPlace = Omit<OpTrace, "events">;
@@ -110,6 +117,9 @@ class Runner {
   readonly #threads: OpResult[][];
   readonly #post: OpResult[] = [];
   readonly #final: Record<string, FinalFile> = {};
+  readonly #tasks: FsTask[] = [];
+  /** References that the runner keeps, by frame: its tasks' scratch pages. */
+  readonly #held = new Map<number, number>();
   #start = 0;
 
   constructor(scenario: Scenario, machine: Machine, tracer: Tracer | null, observer: RunObserver | null) {
@@ -122,13 +132,13 @@ class Runner {
 
   run(): ScenarioRun {
     const machine = this.#machine;
-    const maker = machine.task("setup");
+    const maker = this.#made(machine.task("setup"));
     machine.start(maker, this.#makeFiles(maker));
     let { verdict } = machine.run();
     this.#start = this.#tracer?.count ?? 0;
     if (verdict.kind === "completed") {
       machine.world.elapse(BETWEEN_PROCESSES);
-      const task = machine.task("runner");
+      const task = this.#made(machine.task("runner"));
       machine.start(task, this.#main(task));
       ({ verdict } = machine.run());
     }
@@ -139,7 +149,19 @@ class Runner {
       names: this.#names,
       spans: this.#spans,
       events: () => this.#tracer?.events(this.#start) ?? [],
+      leftovers: () => (verdict.kind === "completed" ? this.#leftovers() : []),
     };
+  }
+
+  #made(task: FsTask): FsTask {
+    this.#tasks.push(task);
+    return task;
+  }
+
+  #leftovers(): string[] {
+    const [task] = this.#tasks;
+    this.#machine.call(task, sleepFor(task.world, COME_TO_REST));
+    return fs.checkMachine(this.#machine, this.#tasks, this.#held);
   }
 
   *#makeFiles(task: FsTask): MayFault<void> {
@@ -165,7 +187,7 @@ class Runner {
     const barrier = new Barrier(threads.length);
     const all = new Countdown("threads", threads.length);
     for (const [index, ops] of threads.entries()) {
-      const thread = this.#machine.thread(task, `thread ${index}`);
+      const thread = this.#made(this.#machine.thread(task, `thread ${index}`));
       const context = this.#context(thread, iobuf, barrier);
       const runner = this;
       const body = function* (): MayFault<void> {
@@ -179,11 +201,13 @@ class Runner {
   }
 
   #context(task: FsTask, iobuf: number, barrier: Barrier | null): OpContext {
+    const scratch = task.mm.mem.tryAllocPage(false);
+    this.#held.set(scratch, 1);
     return {
       task,
       names: this.#names,
       iobuf,
-      scratch: pageAddress(task.mm.mem.tryAllocPage(false)),
+      scratch: pageAddress(scratch),
       *barrier() {
         if (barrier !== null) yield* barrier.wait();
       },

@@ -3,7 +3,17 @@
 import { PAGE_SIZE } from "@faultline/kernel";
 import { MAP_PRIVATE, MAP_SHARED } from "@faultline/mm";
 import { describe, expect, test } from "vitest";
-import { GFS2_5_10, GFS2_6_12, GFS2_7_2, O_DIRECT, O_RDWR, sysFallocate, sysPread64, sysPwrite64 } from "../index.ts";
+import {
+  GFS2_5_10,
+  GFS2_6_12,
+  GFS2_7_2,
+  O_DIRECT,
+  O_RDWR,
+  sysCopyFileRange,
+  sysFallocate,
+  sysPread64,
+  sysPwrite64,
+} from "../index.ts";
 import { fileByte, fileBytes, Rig } from "../testing/rig.ts";
 
 const K = 1024;
@@ -157,4 +167,14 @@ test("an I/O error of one request is the result of the call, and nothing stays p
     expect(rig.measure(call(rig.task, fd, buffer, 32 * K, 0)).ret).toBe("EIO");
     rig.check();
   }
+});
+
+test("pages of the kernel are given back, too: copy_file_range from and to a file that is open for direct I/O", () => {
+  const rig = new Rig(GFS2_6_12);
+  rig.make("from", { size: "dd" });
+  rig.make("to", { size: "hhdd" });
+  const [from, to] = [rig.open("from", O_RDWR | O_DIRECT), rig.open("to", O_RDWR | O_DIRECT)];
+  expect(rig.must(sysCopyFileRange(rig.task, from, 0, to, 2 * PAGE_SIZE, 2 * PAGE_SIZE))).toBe(2 * PAGE_SIZE);
+  expect(rig.content("to").subarray(2 * PAGE_SIZE)).toEqual(fileBytes(0, 2 * PAGE_SIZE));
+  rig.check();
 });

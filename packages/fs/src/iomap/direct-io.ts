@@ -273,7 +273,7 @@ function submitDio(
   const submit = dio.write ? inode.sb.submitWrite : inode.sb.submitRead;
   submit.call(inode.sb, inode, position, segments, (status) => {
     if (status !== 0) dio.error ||= status;
-    if (userBackedIter(dio.iter)) putUserPages(task, pages, !dio.write);
+    putUserPages(task, pages, !dio.write && userBackedIter(dio.iter));
     if (--dio.pending === 0) wakeUpAll(dio);
   });
 }

@@ -1,18 +1,7 @@
 // Which extents a file has, told into user memory: what is in the array, what the caller may ask, and that the lock is not
 // held while memory is faulted in. Who faults where, extent by extent, is in the recordings.
 
-import {
-  EBADF,
-  EBADR,
-  EFAULT,
-  EINVAL,
-  ENOTTY,
-  err,
-  type MayFault,
-  offsetInPage,
-  PAGE_SIZE,
-  verdictReport,
-} from "@faultline/kernel";
+import { EBADF, EBADR, EFAULT, EINVAL, ENOTTY, err, type MayFault, offsetInPage, PAGE_SIZE } from "@faultline/kernel";
 import { MAP_FIXED, MAP_PRIVATE, MAP_SHARED, unmapMappingPages } from "@faultline/mm";
 import { describe, expect, test } from "vitest";
 import {
@@ -195,7 +184,7 @@ test("two tasks, two files, crosswise: extents of each into a shared mapping of 
       calls.push([task, sysFiemap(task, rig.open(file, O_RDWR, task), border - FIEMAP_SIZE)]);
     }
     for (const [task, call] of calls) rig.machine.start(task, call);
-    return verdictReport(rig.machine.run().verdict).join("\n");
+    return rig.report().join("\n");
   };
   const report = play(GFS2_5_10);
   for (const part of [/^DEADLOCK/, /glock a \(PR\)/, /wants glock a \(EX\)/, /gfs2_page_mkwrite/, /gfs2_fiemap/])

@@ -4,6 +4,7 @@ import {
   Completion,
   type MayFault,
   PAGE_SIZE,
+  type Pfn,
   type Schedule,
   Tracer,
   traceText,
@@ -21,6 +22,7 @@ import {
   userStore,
 } from "@faultline/mm";
 import { expect } from "vitest";
+import { checkMachine } from "../check-machine.ts";
 import {
   type FsTask,
   GFS2_6_12,
@@ -38,12 +40,15 @@ import {
 
 const RW: number = PROT_READ | PROT_WRITE;
 
+/** Microseconds after which what nobody waits for is over, and locks that are wanted elsewhere are gone. */
+const COME_TO_REST = 10_000_000;
 /** Bytes of a process's buffer. */
 const BUFFER_SIZE = 256 * 1024;
 
 export class Rig {
   readonly machine: Machine;
   readonly tracer: Tracer;
+  readonly #processes: Process[] = [];
 
   constructor(options: Partial<MachineOptions> = {}) {
     this.tracer = new Tracer(1 << 16);
@@ -57,7 +62,9 @@ export class Rig {
 
   /** A process on a node, with a resident buffer. `node`: its number, from 1. */
   process(comm: string, node = 1): Process {
-    return new Process(this, this.machine.task(comm, this.machine.nodes[node - 1]));
+    const process = new Process(this, this.machine.task(comm, this.machine.nodes[node - 1]));
+    this.#processes.push(process);
+    return process;
   }
 
   /** Let processes run side by side to their end. */
@@ -66,10 +73,29 @@ export class Rig {
     return this.machine.run().verdict;
   }
 
-  /** The same, and it must go well; the report says why not. */
+  /** The same, and it must go well and leave nothing behind; the report says why not. */
   completes(...bodies: readonly (readonly [Process, MayFault<unknown>])[]): void {
     const verdict = this.run(...bodies);
     if (verdict.kind !== "completed") expect.fail(verdictReport(verdict).join("\n"));
+    this.check();
+  }
+
+  /** Fail if anything outlived the calls that were made, or is inconsistent. */
+  check(): void {
+    const [first] = this.#processes;
+    first.does(first.sleeps(COME_TO_REST));
+    const tasks = this.#processes.map(({ task }) => task);
+    for (const { mem } of this.machine.nodes) {
+      const here = this.#processes.filter(({ task }) => task.mm.mem === mem);
+      const held = new Map(here.flatMap(({ frames }) => frames.map((frame) => [frame, 1])));
+      expect(
+        checkMachine(
+          this.machine,
+          tasks.filter((task) => task.mm.mem === mem),
+          held,
+        ),
+      ).toEqual([]);
+    }
   }
 
   get schedule(): Schedule {
@@ -105,13 +131,15 @@ export class Process {
   readonly #rig: Rig;
   /** Physical page through which bytes go to and from user memory. */
   readonly #scratch: number;
+  /** Pages that it keeps. */
+  readonly frames: readonly Pfn[];
   #buffer = 0;
 
   constructor(rig: Rig, task: FsTask) {
     this.#rig = rig;
     this.task = task;
-    const frames = Array.from({ length: BUFFER_SIZE / PAGE_SIZE }, () => task.mm.mem.tryAllocPage(false));
-    this.#scratch = pageAddress(frames[0]);
+    this.frames = Array.from({ length: BUFFER_SIZE / PAGE_SIZE }, () => task.mm.mem.tryAllocPage(false));
+    this.#scratch = pageAddress(this.frames[0]);
   }
 
   /** Run one thing it does, alone, and give what it returned. */

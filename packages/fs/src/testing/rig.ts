@@ -28,7 +28,8 @@ import {
   VM_PFNMAP,
 } from "@faultline/mm";
 import { Volume } from "memfs";
-import { expect } from "vitest";
+import { afterEach, expect } from "vitest";
+import { checkMachine } from "../check-machine.ts";
 import {
   type FsTask,
   type Gfs2Inode,
@@ -47,7 +48,6 @@ import {
   sysPwrite64,
   type VolumeFs,
 } from "../index.ts";
-import { checkMachine } from "./check-machine.ts";
 import { HookedTracer } from "./hooked-tracer.ts";
 
 const RW: number = PROT_READ | PROT_WRITE;
@@ -113,7 +113,17 @@ class InjectingChooser extends FifoChooser {
   }
 }
 
+/** Those that the current test has made. */
+const rigs: Rig[] = [];
+
+// No lock, reference or pin outlives its call, whatever the test was about; unless the call never returned.
+afterEach(() => {
+  for (const rig of rigs.splice(0)) if (rig.mayRest) rig.check();
+});
+
 export class Rig {
+  /** Has every call returned, as far as anybody knows, and does the test keep nothing on purpose? */
+  mayRest = true;
   readonly machine: Machine;
   readonly task: FsTask;
   readonly trace: HookedTracer = new HookedTracer(1 << 17);
@@ -144,6 +154,7 @@ export class Rig {
     const { mem } = this.task.mm;
     const frames = Array.from({ length: SCRATCH_PAGES }, () => mem.tryAllocPage(true));
     this.#registers = pageAddress(frames[0]);
+    rigs.push(this);
   }
 
   /** A process of its own. */
@@ -162,7 +173,12 @@ export class Rig {
 
   /** Run what a task does to its end, like a function. */
   run<T>(body: MayFault<T>, task: FsTask = this.task): T {
-    return this.machine.call(task, body);
+    try {
+      return this.machine.call(task, body);
+    } catch (error) {
+      this.mayRest = false;
+      throw error;
+    }
   }
 
   /** Make a system call that has to succeed. Returns: what it returns. */
@@ -294,7 +310,9 @@ export class Rig {
 
   /** Run all tasks that were started. Returns: the report, a line each; "COMPLETED" if they all ended. */
   report(): string[] {
-    return verdictReport(this.machine.run().verdict);
+    const { verdict } = this.machine.run();
+    if (verdict.kind !== "completed") this.mayRest = false;
+    return verdictReport(verdict);
   }
 
   /** Let what was started come to its end: read-ahead, write-back. */

@@ -2,6 +2,7 @@
 // part of the source cannot be had.
 
 import { PAGE_SIZE } from "@faultline/kernel";
+import { putPage } from "@faultline/mm";
 import { ITER_SOURCE, iovIterKvec } from "@faultline/uio";
 import { expect, test } from "vitest";
 import { type Gfs2Revision, O_APPEND, O_RDWR, O_SYNC, REVISIONS, sysPwritev } from "../../index.ts";
@@ -236,6 +237,7 @@ test.each(Object.keys(REVISIONS))("row 31: memory of the kernel is never faulted
   const from = iovIterKvec(ITER_SOURCE, [{ base: frame * PAGE_SIZE, len: PAGE_SIZE }], PAGE_SIZE);
   const outcome = rig.measure(file.fOp.writeIter(rig.task, { file, pos: 0, flags: 0 }, from));
   expect(outcome).toEqual({ ret: PAGE_SIZE, io: 1, rounds: 0, asked: [] });
+  putPage(rig.task.mm.mem, frame);
 });
 
 test("a window is the dirty budget, up to a page border of the file", () => {

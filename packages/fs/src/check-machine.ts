@@ -2,10 +2,10 @@
 // the middle of anything, all must be free, and everything that is kept twice must agree.
 
 import { checkMm, PG_DIRTY, PG_LOCKED, PG_UPTODATE, PG_WRITEBACK } from "@faultline/mm";
-import { HIF_HOLDER } from "../gfs2/holder-queue.ts";
-import type { Gfs2Inode } from "../gfs2/inode.ts";
-import type { Machine } from "../machine.ts";
-import type { FsTask } from "../sys/fs-task.ts";
+import { HIF_HOLDER } from "./gfs2/holder-queue.ts";
+import type { Gfs2Inode } from "./gfs2/inode.ts";
+import type { Machine } from "./machine.ts";
+import type { FsTask } from "./sys/fs-task.ts";
 
 /**
  * Look for what was left behind.
@@ -25,6 +25,7 @@ export function checkMachine(machine: Machine, tasks: readonly FsTask[], held: R
       checkInode(inode, claim);
       dirty += inode.mapping.nrDirty;
     }
+    claim(mem.pins.size > 0, `${mem.pins.size} pages are pinned`);
     claim(dirty !== sbd.dirty.count, `files have ${dirty} dirty pages, the node counts ${sbd.dirty.count}`);
     for (const { label, queue } of sbd.lockSpace.glocks()) {
       for (const { iflags, ip } of queue) {
@@ -52,6 +53,7 @@ function checkInode(
   claim(!rwsem.isFree(), `i_rwsem of ${label} is held`);
   claim(dioCount !== 0, `${label} has ${dioCount} direct requests in flight`);
   claim(iomapHolder !== null, `${label} is still mapped for writing`);
+  claim(mapping.pins?.isReady() === false, `pages of ${label} are kept from other nodes`);
   mapping.pages.forEach(0, Number.POSITIVE_INFINITY, (index, frame) => {
     const flags = mem.flags[frame];
     claim((flags & PG_LOCKED) !== 0, `page ${index} of ${label} is locked`);
