@@ -1,11 +1,13 @@
 // Is a machine at rest? No lock, reference or pin outlives the call that took it: at a moment when no task is in
 // the middle of anything, all must be free, and everything that is kept twice must agree.
 
+import type { Pfn } from "@faultline/kernel";
 import { checkMm, PG_DIRTY, PG_LOCKED, PG_UPTODATE, PG_WRITEBACK } from "@faultline/mm";
 import { HIF_HOLDER } from "./gfs2/holder-queue.ts";
 import type { Gfs2Inode } from "./gfs2/inode.ts";
 import type { Machine } from "./machine.ts";
 import type { FsTask } from "./sys/fs-task.ts";
+import { pipeOf } from "./vfs/pipe.ts";
 
 /**
  * Look for what was left behind.
@@ -19,6 +21,8 @@ export function checkMachine(machine: Machine, tasks: readonly FsTask[], held: R
   const claim = (wrong: boolean, sentence: string): void => {
     if (wrong) problems.push(sentence);
   };
+  const kept = new Map(held);
+  for (const page of pagesInPipes(tasks)) kept.set(page, (kept.get(page) ?? 0) + 1);
   for (const { sbd, mem } of machine.nodes) {
     let dirty = 0;
     for (const inode of sbd.inodes()) {
@@ -34,7 +38,7 @@ export function checkMachine(machine: Machine, tasks: readonly FsTask[], held: R
     }
     const spaces = [...new Set(tasks.map(({ mm }) => mm))].filter((mm) => mm.mem === mem);
     for (const mm of spaces) claim(!mm.mmapLock.isFree(), "mmap_lock is held");
-    problems.push(...checkMm(spaces, held));
+    problems.push(...checkMm(spaces, kept));
   }
   for (const task of tasks) {
     claim(task.held.length > 0, `${task.comm} holds ${task.held.map(({ lock }) => lock.label).join(", ")}`);
@@ -42,6 +46,13 @@ export function checkMachine(machine: Machine, tasks: readonly FsTask[], held: R
     claim(task.nrDirtied < 0, `${task.comm} has dirtied ${task.nrDirtied} pages`);
   }
   return problems;
+}
+
+/** What was written into pipes that are open, and not read yet. */
+function pagesInPipes(tasks: readonly FsTask[]): Pfn[] {
+  const files = new Set(tasks.map((task) => task.files));
+  const pipes = new Set([...files].flatMap((each) => [...each.open()].map(pipeOf)));
+  return [...pipes].flatMap((pipe) => pipe?.slots.map(({ page }) => page) ?? []);
 }
 
 function checkInode(

@@ -25,6 +25,11 @@ export class FilesStruct {
     return this.#files[fd] ?? null;
   }
 
+  /** All that are open, once for each descriptor. */
+  *open(): Iterable<File> {
+    for (const file of this.#files) if (file !== null) yield file;
+  }
+
   /** Take a descriptor away. Returns: its file, or -EBADF. */
   remove(fd: number): File | Errno {
     const file = this.get(fd);
