@@ -89,6 +89,17 @@ describe("every wrong cure is found out", () => {
     expect(fix.tally.sightings).toEqual([]);
   });
 
+  test("where a page that goes away is what makes it fail, that is what would have had to go otherwise", () => {
+    const program = programOf("cure-taken-away", "cure:prefault-and-hope", { evict: 1 });
+    const search = openSearch(program);
+    while (search.tally.sightings.length === 0 && search.advance(20));
+    const { findings } = conclude(program, search.tally, { complete: false });
+    const [{ noReturn, steps }] = findings;
+    const instead = expect.stringMatching(/^the environment had chosen otherwise for thread \d \(evict: 0 of 2\)$/);
+    expect(noReturn).toEqual({ step: expect.any(Number), instead });
+    expect(steps[(noReturn as { step: number }).step - 1].deeds).toContain("evict: 1 of 2");
+  });
+
   test("the cure that works is not", () => {
     expect(explore(programOf("cure-every-byte-twice", "cure:bounce-buffer", { evict: 1 })).findings).toEqual([]);
   });

@@ -11,7 +11,6 @@ import {
   type World,
 } from "@faultline/kernel";
 import { LEAVE, READ, SHARE, TAKE, WRITE } from "./access.ts";
-import type { Event } from "./finding.ts";
 import type { Program } from "./program.ts";
 import { type Replay, run } from "./replay.ts";
 import { trimmed } from "./step.ts";
@@ -44,9 +43,13 @@ export function narrate(program: Program, schedule: Schedule, maxSteps?: number)
   return { replay: result, steps: narrator.steps };
 }
 
-/** The events of a narrative, for making them happen again. */
-export function eventsOf({ steps }: Narrative): Event[] {
-  return steps.map(({ pid, choices }) => ({ pid, choices: trimmed(choices) }));
+/**
+ * The steps of a narrative that are events of an execution: those that others can notice, and the one that hits a bug.
+ * A step that only traces something is part of the next event of its task.
+ */
+export function eventsOf({ steps, replay }: Narrative): NarratedStep[] {
+  const last = replay.verdict.kind === "bug" ? steps.length - 1 : -1;
+  return steps.filter(({ deeds }, i) => deeds.length > 0 || i === last);
 }
 
 const WORDS: readonly (readonly [deed: number, word: string])[] = [
@@ -102,7 +105,8 @@ class Narrator implements Chooser, AccessLog {
       .map((event) => traceLine(event, names));
     this.#traced = this.tracer.count;
     if (task === null || this.#deeds.length + trace.length === 0) return;
-    this.steps.push({ pid: task.pid, comm: task.comm, deeds: this.#deeds, trace, choices: this.#choices });
+    const choices = trimmed(this.#choices);
+    this.steps.push({ pid: task.pid, comm: task.comm, deeds: this.#deeds, trace, choices });
     this.#deeds = [];
     this.#choices = [];
   }

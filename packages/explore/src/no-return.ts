@@ -5,13 +5,12 @@ import type { DriverOptions } from "./driver.ts";
 import { Explorer } from "./explorer.ts";
 import type { Event } from "./finding.ts";
 import type { Program } from "./program.ts";
-import { NONE } from "./step.ts";
 
 export interface NoReturn {
   /** Number of the fatal event. Before it some continuation ends well; after it none does. */
   readonly fatal: number;
-  /** What could have happened in its place: this event. Null when there is a way out after the whole execution. */
-  readonly instead: Event;
+  /** What could have happened in its place: this event, or nothing more (null). */
+  readonly instead: Event | null;
 }
 
 /** How many executions to look at before a point counts as unknown. */
@@ -27,11 +26,11 @@ export function pointOfNoReturn(
   events: readonly Event[],
   options: DriverOptions,
 ): NoReturn | "doomed" | "unknown" {
-  const outs = new Map<number, Event | null | undefined>();
-  /** How a good ending begins from the point before event e; null when there is none, undefined when unknown. */
-  const wayOut = (e: number): Event | null | undefined => {
-    if (!outs.has(e)) outs.set(e, goodEnding(program, events.slice(0, e), options));
-    return outs.get(e);
+  const outs = new Map<number, WayOut>();
+  const wayOut = (e: number): WayOut => {
+    let out = outs.get(e);
+    if (out === undefined) outs.set(e, (out = goodEnding(program, events.slice(0, e), options)));
+    return out;
   };
   // Whoever can be saved later could have been saved earlier.
   let good = -1;
@@ -39,31 +38,36 @@ export function pointOfNoReturn(
   while (bad - good > 1) {
     const middle = Math.floor((good + bad) / 2);
     const out = wayOut(middle);
-    if (out === undefined) return "unknown";
-    if (out === null) bad = middle;
+    if (out === "unknown") return "unknown";
+    if (out === "none") bad = middle;
     else good = middle;
   }
-  const instead = good < 0 ? null : wayOut(good);
-  return instead === null || instead === undefined ? "doomed" : { fatal: good, instead };
+  const out = good < 0 ? "none" : wayOut(good);
+  return out === "none" || out === "unknown" ? "doomed" : { fatal: good, instead: out.next };
 }
 
-/** Look for a continuation that ends well. Returns: its first event; null if there is none; undefined if unknown. */
-function goodEnding(program: Program, prefix: readonly Event[], options: DriverOptions): Event | null | undefined {
-  let first: Event | null = null;
+/** How a good ending goes on from some point. */
+type WayOut = { readonly next: Event | null } | "none" | "unknown";
+
+/** Look for a continuation that ends well. */
+function goodEnding(program: Program, prefix: readonly Event[], options: DriverOptions): WayOut {
+  let found: WayOut = "none";
   const explorer = new Explorer(
     program,
     ({ path, driver }, ending) => {
-      if (ending !== "completed" || first !== null || (driver.running.invariant?.() ?? null) !== null) return;
-      const next = path.steps[prefix.length];
-      first = next === undefined ? { pid: 0, choices: NONE } : { pid: next.pid, choices: next.choices };
+      if (ending !== "completed" || (driver.running.invariant?.() ?? null) !== null) return;
+      if (!prefix.every(({ pid }, e) => path.steps[e]?.pid === pid)) return;
+      const step = path.steps[prefix.length];
+      found = { next: step === undefined ? null : { pid: step.pid, choices: step.choices } };
     },
     options,
     { prefix },
   );
   for (let i = 0; i < PATIENCE; i++) {
     const more = explorer.run(1);
-    if (first !== null) return first;
-    if (!more) return explorer.path.steps.length < prefix.length ? undefined : null;
+    if (found !== "none") return found;
+    // The beginning itself did not come about.
+    if (!more) return explorer.counts.surprises > 0 ? "unknown" : "none";
   }
-  return undefined;
+  return "unknown";
 }

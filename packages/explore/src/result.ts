@@ -5,7 +5,7 @@ import type { Event, Fault, FindingKind, Sighting } from "./finding.ts";
 import { CLOCK } from "./happens-before.ts";
 import type { Injection } from "./injections.ts";
 import { deadlockEdges, type FoundDeadlock, type LockVerdict, lockVerdicts } from "./lock-order.ts";
-import { eventsOf, type NarratedStep, narrate } from "./narrative.ts";
+import { eventsOf, type NarratedStep, type Narrative, narrate } from "./narrative.ts";
 import { pointOfNoReturn } from "./no-return.ts";
 import type { Program } from "./program.ts";
 import { replay, scheduleOf, scheduleText } from "./replay.ts";
@@ -61,6 +61,8 @@ export interface ExploreResult {
 
 /** Findings that are told at most. */
 const MOST = 10;
+/** Deeds of a step that are named at most where it is pointed at. */
+const FEW = 3;
 
 /** Tell what a search came to. Runs the program many times, for findings only. */
 export function conclude(
@@ -128,7 +130,7 @@ function tell(program: Program, sighting: Sighting, options: SearchOptions): Fin
       `${sighting.what}: its schedule shows ${fault?.what ?? "nothing"}; the program is not deterministic`,
     );
   }
-  const noReturn = noReturnOf(program, eventsOf(narrative), options);
+  const noReturn = noReturnOf(program, narrative, options);
   return {
     kind: sighting.kind,
     what: sighting.what,
@@ -140,26 +142,42 @@ function tell(program: Program, sighting: Sighting, options: SearchOptions): Fin
   };
 }
 
-function noReturnOf(program: Program, events: readonly Event[], options: SearchOptions): Finding["noReturn"] {
+function noReturnOf(program: Program, narrative: Narrative, options: SearchOptions): Finding["noReturn"] {
+  const events = eventsOf(narrative);
   const point = pointOfNoReturn(program, events, driverOptions(options));
   if (typeof point === "string") return point;
   const { fatal, instead } = point;
-  return { step: fatal + 1, instead: averting(program, events, fatal, instead, options) };
+  return {
+    step: narrative.steps.indexOf(events[fatal]) + 1,
+    instead: averting(program, events, fatal, instead, options),
+  };
 }
 
 /** In words: what would have had to happen in place of event `fatal`. */
 function averting(
   program: Program,
-  events: readonly Event[],
+  events: readonly NarratedStep[],
   fatal: number,
-  instead: Event,
+  instead: Event | null,
   options: SearchOptions,
 ): string {
+  if (instead === null) return "nothing more had happened";
   if (instead.pid === CLOCK) return "time had passed";
   const schedule = scheduleOf(program, [...events.slice(0, fatal), instead], options.maxSteps);
-  const step = schedule === null ? undefined : narrate(program, schedule, options.maxSteps).steps[fatal];
+  const step = schedule === null ? undefined : eventsOf(narrate(program, schedule, options.maxSteps))[fatal];
   const who = step?.comm ?? `task ${instead.pid}`;
-  const deeds = step?.deeds.join(", ") ?? "";
-  if (instead.pid === events[fatal].pid) return `the environment had chosen otherwise for ${who} (${deeds})`;
-  return `${who} had run first (${deeds})`;
+  const deeds = step?.deeds ?? [];
+  if (instead.pid !== events[fatal].pid) return `${who} had run first (${beginningOf(deeds)})`;
+  const other = deeds.filter((deed) => isChoice(deed) && !events[fatal].deeds.includes(deed));
+  return `the environment had chosen otherwise for ${who} (${beginningOf(other)})`;
+}
+
+/** As the narrative puts a choice: "evict: 1 of 2". */
+function isChoice(deed: string): boolean {
+  return /^\S+: \d+ of \d+$/.test(deed);
+}
+
+/** The first few: enough to see which step it is. */
+function beginningOf(deeds: readonly string[]): string {
+  return `${deeds.slice(0, FEW).join(", ")}${deeds.length > FEW ? ", ..." : ""}`;
 }

@@ -18,6 +18,7 @@ const MAX_FRAMES = 1 << 20;
 const CONTENDED_FRAMES = 64;
 
 const NO_PAGE = 0 as Pfn;
+const ZERO_PFN = 1 as Pfn;
 
 export class PhysMem {
   readonly world: World;
@@ -90,7 +91,7 @@ export class PhysMem {
     this.lruNext = host.lruNext;
     this.lruPrev = host.lruPrev;
     this.#names = world.preemptible ? new Float64Array(this.frames) : null;
-    this.zeroPfn = 1 as Pfn;
+    this.zeroPfn = ZERO_PFN;
     for (const reserved of [0, 1]) {
       this.refcount[reserved] = 1;
       this.flags[reserved] = PG_RESERVED | PG_UPTODATE;
@@ -239,6 +240,8 @@ export function pageMapping(mem: PhysMem, frame: Pfn): AddressSpace | null {
 
 /** A page as the access log calls it. */
 function describePart(part: number): string {
+  if (part === NO_PAGE) return "free pages";
+  if (part === ZERO_PFN) return "the reclaim lists";
   if (part < MAX_FRAMES) return `frame ${part}`;
   return `page ${part % MAX_FRAMES} taken by task ${Math.floor(part / MAX_FRAMES) - 1}`;
 }
