@@ -69,7 +69,7 @@ export const readResident: ResidentIo = (task, iocb, buf, count) => {
 /** For how many bytes of a write of `count` bytes at `pos` a revision takes the glock at once; more is all of them. */
 export type Stretch = (task: UserTask, inode: Gfs2Inode, pos: number, count: number) => number;
 
-/** Overwrite bytes of the file, stretch by stretch. The glock is taken and dropped for each of them. */
+/** Overwrite bytes of the file. The glock is taken and dropped for each stretch of them. */
 export const writeResidentIn =
   (stretch: Stretch): ResidentIo =>
   (task, iocb, buf, count) => {
@@ -90,14 +90,16 @@ export const writeResidentIn =
       const at = iocb.pos;
       iocb.pos = Math.min(at + stretch(task, inode, at, end - at), end);
       if (!allHave(flags, SETTLED)) settle(task, mapping, at, iocb.pos);
-      overwrite(task, mapping, at, iocb.pos, buf + at - pos);
       inode.glock.flags |= GLF_DIRTY;
       inode.ordered = true;
       gfs2GlockDq(task, holder);
     }
-    upWrite(task, inode.rwsem);
     // The first try of the glock fails, or none does.
-    return iocb.pos === pos ? null : (count as Ssize);
+    const done = iocb.pos === end;
+    // Nobody could have come in between: what the glock was taken for so often is copied at once.
+    if (done) overwrite(task, mapping, pos, end, buf);
+    upWrite(task, inode.rwsem);
+    return done ? (count as Ssize) : null;
   };
 
 /** A page that is used, active and dirty: it cannot become more so. */
