@@ -127,6 +127,27 @@ testRows([
     },
   },
   {
+    row: "23c",
+    desc: "write, progress, and then an I/O error: the error, and what was written before it is not told",
+    act: (rig) => {
+      const fail = (): void => void rig.injections.set("disk-error", 1);
+      rig.make("f", { size: pages16 });
+      const fd = rig.open("f", O_RDWR | O_DIRECT);
+      const buffer = rig.buffer("rrrr....");
+      if (rig.machine.kernel.name === "5.10") fail();
+      rig.trace.on("fault_in_readable", fail);
+      return rig.measure(sysPwrite64(rig.task, fd, buffer, 8 * PAGE_SIZE, 0));
+    },
+    want: {
+      "5.10": "EIO io=1 rounds=0",
+      // After a part it does not come back to direct I/O.
+      v4: "8p io=3 rounds=0",
+      "5.16": "EIO io=2 rounds=1",
+      "5.18": "EIO io=2 rounds=1",
+      "6.1": "EIO io=2 rounds=1",
+    },
+  },
+  {
     row: "24",
     desc: "write behind the end of the file: through the page cache",
     act: write("....", { file: "d", pos: PAGE_SIZE, flags: O_DIRECT }),

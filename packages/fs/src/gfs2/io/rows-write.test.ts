@@ -3,9 +3,9 @@
 
 import { PAGE_SIZE } from "@faultline/kernel";
 import { putPage } from "@faultline/mm";
-import { ITER_SOURCE, iovIterKvec } from "@faultline/uio";
+import { ITER_SOURCE, iovIterInit, iovIterKvec } from "@faultline/uio";
 import { expect, test } from "vitest";
-import { type Gfs2Revision, O_APPEND, O_RDWR, O_SYNC, REVISIONS, sysPwritev } from "../../index.ts";
+import { type File, type Gfs2Revision, O_APPEND, O_RDWR, O_SYNC, REVISIONS, sysPwritev } from "../../index.ts";
 import { fileByte, fileBytes, Rig } from "../../testing/rig.ts";
 import { read, testRows, write } from "../../testing/rows.ts";
 
@@ -239,6 +239,22 @@ test.each(Object.keys(REVISIONS))("row 31: memory of the kernel is never faulted
   expect(outcome).toEqual({ ret: PAGE_SIZE, io: 1, rounds: 0, asked: [] });
   putPage(rig.task.mm.mem, frame);
 });
+
+test.each(["5.18", "6.1", "6.12", "7.2"])(
+  "a write that an error ends counts from the iterator what was written, and not what its last window was cut to (%s)",
+  (name) => {
+    const rig = new Rig(REVISIONS[name] as Gfs2Revision);
+    rig.make("f", { size: 0 });
+    const file = rig.task.files.get(rig.open("f", O_RDWR)) as File;
+    const iter = iovIterInit(ITER_SOURCE, [{ base: rig.buffer(missing(40)), len: 40 * PAGE_SIZE }], 40 * PAGE_SIZE);
+    // No page for the file when the window is in.
+    rig.trace.on("gfs2_promote", () => void rig.injections.set("alloc-fail", 1000));
+    expect(rig.measure(file.fOp.writeIter(rig.task, { file, pos: 0, flags: 0 }, iter)).ret).toBe("ENOMEM");
+    rig.injections.clear();
+    rig.trace.off("gfs2_promote");
+    expect(iter.count).toBe(40 * PAGE_SIZE);
+  },
+);
 
 test("a window is the dirty budget, up to a page border of the file", () => {
   const asked = (name: string, pos: number, layout: string, dirtied = 0): readonly number[] => {
