@@ -81,6 +81,26 @@ describe("the copy falls short, after 100 bytes", () => {
   });
 });
 
+test("into a page behind the end of the file: thrown away, and the page leaves the cache before the next try", () => {
+  const rig = new Rig(GFS2_7_2);
+  rig.make("f", { size: 0 });
+  rig.make("g", { size: "dddd" });
+  const fd = rig.open("f");
+  const map = rig.map(rig.open("g"), 4, MAP_PRIVATE);
+  let looks = 0;
+  const cached: boolean[] = [];
+  rig.trace.on("fault_in_readable", () => {
+    if (++looks > 2) cached.push(rig.inode("f").mapping.find(0) !== 0);
+  });
+  // gfs2's own look comes first, iomap's second.
+  rig.trace.on("fault_in_readable_ret", () => {
+    if (looks === 2) unmapMappingPages(rig.task, rig.inode("g").mapping, 1, 1, false);
+  });
+  expect(rig.must(sysPwrite64(rig.task, fd, map + PAGE_SIZE - 100, PAGE_SIZE, 0))).toBe(PAGE_SIZE);
+  expect(cached[0]).toBe(false);
+  expect(rig.content("f")).toEqual(fileBytes(PAGE_SIZE - 100, PAGE_SIZE));
+});
+
 test("into part of a new block: it counts, and until the rest is written the page shows what its frame held", () => {
   const rig = new Rig(GFS2_7_2);
   rig.make("f", { size: "h" });

@@ -1,6 +1,6 @@
 // Direct I/O: what it refuses, what it leaves to the page cache, and how it keeps in step with what is cached.
 
-import { PAGE_SIZE } from "@faultline/kernel";
+import { type MayFault, PAGE_SIZE } from "@faultline/kernel";
 import { MAP_PRIVATE, MAP_SHARED } from "@faultline/mm";
 import { describe, expect, test } from "vitest";
 import {
@@ -9,7 +9,9 @@ import {
   GFS2_7_2,
   O_DIRECT,
   O_RDWR,
+  POSIX_FADV_WILLNEED,
   sysCopyFileRange,
+  sysFadvise,
   sysFallocate,
   sysPread64,
   sysPwrite64,
@@ -177,4 +179,24 @@ test("pages of the kernel are given back, too: copy_file_range from and to a fil
   expect(rig.must(sysCopyFileRange(rig.task, from, 0, to, 2 * PAGE_SIZE, 2 * PAGE_SIZE))).toBe(2 * PAGE_SIZE);
   expect(rig.content("to").subarray(2 * PAGE_SIZE)).toEqual(fileBytes(0, 2 * PAGE_SIZE));
   rig.check();
+});
+
+test("a page that comes into the cache while it is written directly is dropped when the write is over", () => {
+  const rig = new Rig(GFS2_6_12, { latency: 100 });
+  rig.make("f", { size: "dd" });
+  const fd = rig.open("f", O_RDWR | O_DIRECT);
+  const buffer = rig.buffer("r");
+  const other = rig.process("other");
+  const fdOfOther = rig.open("f", O_RDWR, other);
+  const write = function* (): MayFault<void> {
+    expect(yield* sysPwrite64(rig.task, fd, buffer, PAGE_SIZE, 0)).toBe(PAGE_SIZE);
+    expect(rig.inode("f").mapping.find(0)).toBe(0);
+  };
+  const bring = function* (): MayFault<void> {
+    expect(yield* sysFadvise(other, fdOfOther, 0, 0, POSIX_FADV_WILLNEED)).toBe(0);
+    expect(rig.inode("f").mapping.find(0)).not.toBe(0);
+  };
+  rig.machine.start(rig.task, write());
+  rig.machine.start(other, bring());
+  expect(rig.report()).toEqual(["COMPLETED"]);
 });
