@@ -98,6 +98,7 @@ export class Machine {
 
   /** A process of its own: new memory, no open files. Threads of it are made with `thread`. */
   task(comm: string, node: Node = this.nodes[0]): FsTask {
+    if (typeof comm !== "string") throw new TypeError(`comm must be a string, not ${typeof comm}`);
     return new FsTask(this.world, comm, new MmStruct(node.mem, this.kernel.mm), new FilesStruct(), node.sbd);
   }
 

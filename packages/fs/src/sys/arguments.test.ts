@@ -37,6 +37,7 @@ const CALLS: readonly {
   { name: "sysCopyFileRange", good: [fd, 0, fd, 0, 0], numbers: ["fdIn", "posIn", "fdOut", "posOut", "length"] },
   { name: "sysPipe2", good: [0], numbers: ["flags"] },
   { name: "sysSetPipeSize", good: [fd, 1], numbers: ["fd", "size"] },
+  { name: "sysFiemap", good: [99, 0], numbers: ["fd", "address"] },
   { name: "sysFionread", good: [fd], numbers: ["fd"] },
   { name: "sysRead", good: [fd, memory, 1], numbers: ["fd", "buf", "count"] },
   { name: "sysWrite", good: [fd, memory, 1], numbers: ["fd", "buf", "count"] },
@@ -140,6 +141,11 @@ test.each([
 });
 
 describe("a machine", () => {
+  test("a task has a name", () => {
+    for (const comm of [3, null, undefined])
+      expect(() => new Machine().task(comm as never)).toThrow(/comm must be a string/);
+  });
+
   test.each([
     { options: { kernel: "5.11" }, says: 'there is no "5.11"; there are 5.10, ' },
     { options: { kernel: {} }, says: "kernel must be a revision" },
