@@ -10,7 +10,7 @@ test("dead files, exports and dependencies are found", () => {
     "packages/mm/package.json": JSON.stringify({
       name: "@faultline/mm",
       exports: { ".": { "@faultline/source": "./src/index.ts", import: "./dist/index.js" } },
-      dependencies: { "sorted-btree": "2.1.0" },
+      dependencies: { flatqueue: "2.1.0" },
     }),
     "packages/mm/src/index.ts": 'export { used } from "./part.ts";\n',
     "packages/mm/src/part.ts": "export const used: number = 1;\nexport const spare: number = 2;\n",
@@ -22,7 +22,7 @@ test("dead files, exports and dependencies are found", () => {
   expect(status).toBe(1);
   expect(lines.map((line) => line.split(/\s+/)[0]).filter((word) => !/^Un/.test(word))).toEqual([
     "packages/mm/src/dead.ts",
-    "sorted-btree",
+    "flatqueue",
     "spare",
   ]);
 });

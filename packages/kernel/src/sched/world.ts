@@ -48,7 +48,7 @@ export class World {
   readonly trace: Tracer | null;
   /** Labels of the numbers that newId gave out, for whoever prints a trace; kept only while there is one. */
   readonly labels: Map<number, string> | null;
-  readonly #partLabels = new Map<number, (part: number) => string>();
+  readonly #partLabels: Map<number, (part: number) => string> | null;
   /** Names of the tasks by pid, for the same reader; kept only while there is a trace. */
   readonly comms: Map<number, string> | null;
   readonly lockdep: Lockdep | null;
@@ -86,6 +86,7 @@ export class World {
     this.interrupts = this.preemptible && this.chooser.interrupts === true;
     this.trace = options.trace ?? null;
     this.labels = this.trace === null ? null : new Map();
+    this.#partLabels = this.trace === null ? null : new Map();
     this.comms = this.trace === null ? null : new Map();
     this.lockdep = options.lockdep === true ? new Lockdep() : options.lockdep || null;
     this.maxSteps = options.maxSteps ?? 20_000_000;
@@ -107,7 +108,7 @@ export class World {
   newId(label?: string, partLabel?: (part: number) => string): number {
     this.#number();
     if (label !== undefined) this.labels?.set(this.#lastId + 1, label);
-    if (partLabel !== undefined && this.labels !== null) this.#partLabels.set(this.#lastId + 1, partLabel);
+    if (partLabel !== undefined) this.#partLabels?.set(this.#lastId + 1, partLabel);
     return ++this.#lastId;
   }
 
@@ -116,7 +117,7 @@ export class World {
     if (object === 0) return "the numbering of objects";
     const whole = wholeOf(object);
     if (whole === null) return this.labels?.get(object) ?? `object ${object}`;
-    return this.#partLabels.get(whole.object)?.(whole.part) ?? `${this.labelOf(whole.object)}[${whole.part}]`;
+    return this.#partLabels?.get(whole.object)?.(whole.part) ?? `${this.labelOf(whole.object)}[${whole.part}]`;
   }
 
   newPid(): number {
