@@ -92,7 +92,7 @@ const PLANTED: readonly (readonly [desc: string, theme: string, change: Partial<
   ["the last read-ahead window gets no mark", "11-windows", readahead({ marksLastWindow: false })],
   ["the dirty throttle is looked at after a page", "11-windows", iomap({ throttlesFirst: false })],
   ["direct reads stop at the end of the file", "08-direct", iomap({ dioStopsAtEof: true })],
-  ["direct reads ask for alignment extent by extent", "vary-1", iomap({ dioAlignsExtent: true })],
+  ["direct reads ask for alignment segment by segment", "vary-1", iomap({ dioAlignsSegment: true })],
   ["what faults in the source is all or nothing", "02-write-faults", iomap({ prefault: "pages" })],
   ["a copy that fails tries its last bytes again", "05-read-faults", mm({ copyTail: "always" })],
   ["zeroing behind the end makes the file longer", "rand-1", iomap({ zeroingExtends: true })],

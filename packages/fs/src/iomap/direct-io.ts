@@ -27,6 +27,7 @@ import {
   iovIterGetPages2,
   iovIterReexpand,
   iovIterRevert,
+  iovIterSingleSegCount,
   iovIterTruncate,
   iovIterZero,
   type PageGrabber,
@@ -210,9 +211,10 @@ function* iomapDioBioIter<Y>(
   const { iter } = dio;
   const misaligned = (value: number): boolean => value % LOGICAL_BLOCK !== 0;
   const whole = iter.count;
-  const bufferFirst = !inode.sb.iomap.dioAlignsExtent && misaligned(iovIterAlignment(iter));
+  const { dioAlignsSegment } = inode.sb.iomap;
+  const bufferFirst = !dioAlignsSegment && misaligned(iovIterAlignment(iter));
   iovIterTruncate(iter, length);
-  if (bufferFirst || misaligned(range.pos) || misaligned(length) || misaligned(iovIterAlignment(iter))) {
+  if (bufferFirst || misaligned(range.pos) || misaligned(length)) {
     iovIterReexpand(iter, whole);
     return err(EINVAL);
   }
@@ -224,6 +226,11 @@ function* iomapDioBioIter<Y>(
     const segments: DiskSegment[] = [];
     let bytes = 0;
     while (iter.count > 0 && pages.length < MAX_VECS) {
+      if (dioAlignsSegment && misaligned(segmentAlignment(iter))) {
+        if (userBackedIter(iter)) putUserPages(task, pages, false);
+        iovIterReexpand(iter, whole - copied - bytes);
+        return err(EINVAL);
+      }
       const got = yield* iovIterGetPages2(task, iter, iter.count, MAX_VECS - pages.length, access.grab);
       if (got.bytes <= 0) {
         error = got.bytes === 0 ? err(EFAULT) : got.bytes;
@@ -241,6 +248,15 @@ function* iomapDioBioIter<Y>(
   }
   iovIterReexpand(iter, whole - copied);
   return copied > 0 ? copied : error;
+}
+
+/** The bits of the address and the length of what is left of the current segment. */
+function segmentAlignment(iter: IovIter): number {
+  const whole = iter.count;
+  iovIterTruncate(iter, iovIterSingleSegCount(iter));
+  const alignment = iovIterAlignment(iter);
+  iovIterReexpand(iter, whole);
+  return alignment;
 }
 
 /** The memory of these pages from `start` in the first, neighbours joined. */
