@@ -49,7 +49,10 @@ export function jsonlFiles(path: string, what: string): string[] {
 export function metaBeside(path: string): RecordingMeta | null {
   const folder = statSync(path).isDirectory() ? path : dirname(path);
   const file = join(folder, "meta.json");
-  return existsSync(file) ? parseMeta(readFileSync(file, "utf8"), file) : null;
+  if (!existsSync(file)) return null;
+  if (!statSync(file).isFile())
+    throw new UsageError(`${file} is no file; what describes the recordings is expected there`);
+  return parseMeta(readFileSync(file, "utf8"), file);
 }
 
 /**

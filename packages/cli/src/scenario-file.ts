@@ -1,8 +1,10 @@
 // Scenario files as arguments: read, checked, and searched by id. What is wrong is told in one line.
 
 import { readFileSync, statSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
 import { parseScenarios, type Scenario } from "@faultline/scenario";
 import type { Io } from "./io.ts";
+import { isPacked } from "./lines.ts";
 import { UsageError } from "./usage.ts";
 
 /** Read a file of scenarios; "-" is the standard input. */
@@ -15,7 +17,12 @@ function readText(path: string, what: string): string {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) throw new UsageError(`${path} does not exist; give the path of a file of ${what}`);
   if (stat.isDirectory()) throw new UsageError(`${path} is a folder; give the path of a file of ${what} in it`);
-  return readFileSync(path, "utf8");
+  if (!isPacked(path)) return readFileSync(path, "utf8");
+  try {
+    return gunzipSync(readFileSync(path)).toString();
+  } catch (error) {
+    throw new UsageError(`${path} cannot be read: ${(error as Error).message}`);
+  }
 }
 
 /** The scenario that --id names; without one, the only scenario of the file. */

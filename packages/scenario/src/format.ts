@@ -171,7 +171,9 @@ export function parseJson(text: string, where: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw error instanceof SyntaxError ? new FormatError(`${where}: not JSON: ${error.message}`) : error;
+    if (!(error instanceof SyntaxError)) throw error;
+    // It quotes what it met, which a terminal may take for commands.
+    throw new FormatError(`${where}: not JSON: ${error.message.replace(/\p{Cc}/gu, "?")}`);
   }
 }
 

@@ -167,6 +167,18 @@ test("packed files are unpacked, files without a last newline and with CRLF are 
   ]);
 });
 
+test("a file is what it holds, not what it is called: packed or not, with a byte order mark or without", async () => {
+  const path = folder({ "s.jsonl.gz": jsonl(scenarios), "bom.jsonl": `\uFEFF${jsonl(recordings("6.12"))}` });
+  writeFileSync(`${path}/r.jsonl`, gzipSync(jsonl(recordings("6.12"))));
+  for (const name of ["r.jsonl", "bom.jsonl"]) {
+    const { status, err } = await faultline(["conform", `${path}/s.jsonl.gz`, `${path}/${name}`, "--kernel", "6.12"]);
+    expect([status, err]).toEqual([0, ""]);
+  }
+  writeFileSync(`${path}/s.jsonl`, gzipSync(jsonl(scenarios)));
+  const { status } = await faultline(["run", `${path}/s.jsonl`, "--id", SHORT[0], "--kernel", "6.12"]);
+  expect(status, "what conform offers to run can be run").toBe(0);
+});
+
 describe("one line on stderr and exit 2", () => {
   const good = (): Recording[] => recordings("6.12");
   const text = (): string => jsonl(good());
@@ -209,6 +221,9 @@ describe("one line on stderr and exit 2", () => {
       () => ({ "r.jsonl": jsonl([{ ...good()[0], results: Array(9).fill({ ret: 0 }) }]) }),
       /:1: results: expected at most 6 of scenario "self-.*", got 9$/,
     ],
+    ["bytes", () => ({ "r.jsonl": "\u0001\u001b[2J" }), /r\.jsonl:1: not JSON: [^\p{Cc}]*$/u],
+    ["nothing, packed", () => ({ "r.jsonl.gz": "" }), /r\.jsonl\.gz: holds no recording; /],
+    ["a meta.json that is a folder", () => ({ "r.jsonl": text(), "meta.json/x": "" }), /meta\.json is no file; /],
     ["a broken meta.json", () => ({ "r.jsonl": text(), "meta.json": "{}" }), /meta\.json: release: is missing$/],
     ["a folder without recordings", () => ({ "meta.json": META }), /is a folder without a \.jsonl file of recordings$/],
     ["a folder of folders", () => ({ "6.12/r.jsonl": text() }), /; give one of its folders, such as .*6\.12$/],
