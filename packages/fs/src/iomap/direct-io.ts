@@ -25,6 +25,7 @@ import {
   type IovIter,
   iovIterAlignment,
   iovIterGetPages2,
+  iovIterIsAligned,
   iovIterReexpand,
   iovIterRevert,
   iovIterSingleSegCount,
@@ -211,10 +212,13 @@ function* iomapDioBioIter<Y>(
   const { iter } = dio;
   const misaligned = (value: number): boolean => value % LOGICAL_BLOCK !== 0;
   const whole = iter.count;
-  const { dioAlignsSegment } = inode.sb.iomap;
-  const bufferFirst = !dioAlignsSegment && misaligned(iovIterAlignment(iter));
+  const { dioAligns } = inode.sb.iomap;
+  const buffer =
+    dioAligns === "segments"
+      ? iovIterIsAligned(iter, LOGICAL_BLOCK - 1, LOGICAL_BLOCK - 1)
+      : dioAligns === "segment" || !misaligned(iovIterAlignment(iter));
   iovIterTruncate(iter, length);
-  if (bufferFirst || misaligned(range.pos) || misaligned(length)) {
+  if (!buffer || misaligned(range.pos) || misaligned(length)) {
     iovIterReexpand(iter, whole);
     return err(EINVAL);
   }
@@ -226,7 +230,7 @@ function* iomapDioBioIter<Y>(
     const segments: DiskSegment[] = [];
     let bytes = 0;
     while (iter.count > 0 && pages.length < MAX_VECS) {
-      if (dioAlignsSegment && misaligned(segmentAlignment(iter))) {
+      if (dioAligns === "segment" && misaligned(segmentAlignment(iter))) {
         if (userBackedIter(iter)) putUserPages(task, pages, false);
         iovIterReexpand(iter, whole - copied - bytes);
         return err(EINVAL);

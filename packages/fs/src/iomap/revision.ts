@@ -31,8 +31,11 @@ export interface IomapRevision {
   readonly dioPartial: boolean;
   /** A direct read looks at no extent behind the end of the file: until 5.13. */
   readonly dioStopsAtEof: boolean;
-  /** Direct I/O asks for alignment segment by segment, as it gets the pages (7.2), not of the whole buffer first (6.12). */
-  readonly dioAlignsSegment: boolean;
+  /**
+   * What direct I/O wants aligned: the whole buffer, segments without bytes left out (until 5.19) or not (6.0 on); or each
+   * segment when it comes to its pages (7.2).
+   */
+  readonly dioAligns: "bytes" | "segments" | "segment";
   /** Zeroing behind the end of the file makes it longer, as any write does: until 6.8. */
   readonly zeroingExtends: boolean;
   /** What reading a page of inline data counts as: the page (5.10), nothing (6.1, 6.12), or its bytes (7.2). */

@@ -17,7 +17,7 @@ export const GFS2_5_18: Gfs2Revision = {
   title: "auto-demotion given up: the glock is dropped before faulting in, and writes fault in first",
   mm: MM_5_18,
   uio: UIO_5_16,
-  iomap: { ...GFS2_6_1.iomap, throttlesFirst: false },
+  iomap: { ...GFS2_6_1.iomap, throttlesFirst: false, dioAligns: "bytes" },
   readahead: { ...GFS2_6_1.readahead, windowsShrink: true },
   directKeepsTimes: false,
   fiemap: fiemapFaulting,
