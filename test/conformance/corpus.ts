@@ -31,6 +31,8 @@ export const THEMES = [
   "rand-2",
   "rand-3",
   "vary-1",
+  "near-1",
+  "near-2",
 ] as const;
 
 const at = (path: string): URL => new URL(path, import.meta.url);
