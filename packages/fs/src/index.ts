@@ -11,6 +11,7 @@
  *
  * Before the fix user memory was touched under the glock, which adds glock -> mmap_lock and closes the ring.
  */
+export { PROCESSOR_FULL } from "./cache/page-writeback.ts";
 export { checkMachine } from "./check-machine.ts";
 export { Disk, type DiskOptions } from "./disk/disk.ts";
 export { DiskInode } from "./disk/disk-inode.ts";
@@ -32,6 +33,7 @@ export { FIEMAP_EXTENT_SIZE, FIEMAP_FLAG_SYNC, FIEMAP_SIZE } from "./iomap/fiema
 export { Machine, type MachineOptions, type Node } from "./machine.ts";
 export * from "./sys/calls.ts";
 export { sysCopyFileRange } from "./sys/copy-file-range.ts";
+export { doExit } from "./sys/exit.ts";
 export { sysFiemap } from "./sys/fiemap.ts";
 export { FilesStruct, FsTask } from "./sys/fs-task.ts";
 export * from "./sys/read-write.ts";

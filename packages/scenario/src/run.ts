@@ -60,6 +60,8 @@ const DIRTY_LIMIT = 45_000;
 const BETWEEN_PROCESSES = 20_000;
 /** Microseconds after which read-ahead and write-back that nobody waits for are over. */
 const COME_TO_REST = 1_000_000;
+/** More pages than ended tasks leave over to be charged with. */
+const MAX_DEBT = 4096;
 
 /** Which operation: its place among those of the process, of a thread, or of those that come last. */
 export type OpPlace = Omit<OpTrace, "events">;
@@ -138,6 +140,9 @@ class Runner {
     this.#start = this.#tracer?.count ?? 0;
     if (verdict.kind === "completed") {
       machine.world.elapse(BETWEEN_PROCESSES);
+      // The recorder takes on itself what others leave over, unless they did so on another processor.
+      const { dirty } = machine.nodes[0].sbd;
+      dirty.leaks[1] = machine.world.chooseCircumstance("debt", MAX_DEBT, String(maker.nrDirtied));
       const task = this.#made(machine.task("runner"));
       machine.start(task, this.#main(task));
       ({ verdict } = machine.run());
@@ -193,6 +198,8 @@ class Runner {
       const body = function* (): MayFault<void> {
         yield* barrier.wait();
         yield* runner.#runOps(context, ops, runner.#threads[index], { thread: index });
+        if (thread.world.interrupts) yield PREEMPT;
+        fs.doExit(thread);
         all.done();
       };
       this.#machine.start(thread, body());

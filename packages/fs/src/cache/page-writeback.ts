@@ -25,6 +25,8 @@ import type { FileMapping, WritebackRange } from "../vfs/inode.ts";
 export class DirtyPages {
   /** So many, and writers have to wait; half as many, and write-back begins. */
   readonly limit: number;
+  /** By processor, pages that tasks had dirtied since their last look at the limits when they ended. Linux: dirty_throttle_leaks */
+  readonly leaks: number[] = [0, 0];
   readonly #world: World;
   /** What the access log calls the count: whose pages come and go reads it, who looks at it writes. */
   readonly #id: number;
@@ -76,29 +78,53 @@ export function folioMarkDirty(task: UserTask, mapping: FileMapping, frame: Pfn)
   markPageDirty(task, mapping, frame);
 }
 
-/** Must the task look at the limits before it dirties more? Context: atomic. */
-export function mustBalanceDirty(task: UserTask): boolean {
+/**
+ * The task ends: whoever dirties pages next on its processor is charged with what it has dirtied.
+ *
+ * Context: atomic. Linux: do_exit(), its part for dirty_throttle_leaks
+ */
+export function leakDirtied(task: UserTask, dirty: DirtyPages): void {
+  if (task.nrDirtied === 0) return;
+  dirty.leaks[task.world.chooseCircumstance("exit", PROCESSORS)] += task.nrDirtied;
+  task.nrDirtied = 0;
+}
+
+/** Processors of the largest machine that was recorded. A task is on the first one, unless circumstances say otherwise. */
+const PROCESSORS = 2;
+/** What a look at the throttle finds, beside being on one of the processors: that processor has dirtied enough. */
+export const PROCESSOR_FULL: number = PROCESSORS;
+
+/**
+ * Must the task look at the limits before it dirties more? What ended tasks have left over is charged to it first.
+ *
+ * Context: atomic. Linux: balance_dirty_pages_ratelimited(), up to balance_dirty_pages()
+ */
+export function mustBalanceDirty(task: UserTask, { leaks }: DirtyPages): boolean {
+  const processor = task.world.chooseCircumstance("throttle", PROCESSORS + 1);
+  // All tasks of the processor together have dirtied so much. Linux: bdp_ratelimits
+  if (processor === PROCESSOR_FULL) return true;
+  const room = task.nrDirtiedPause - task.nrDirtied;
+  if (room > 0 && leaks[processor] > 0) {
+    const charged = Math.min(leaks[processor], room);
+    leaks[processor] -= charged;
+    task.nrDirtied += charged;
+  }
   return task.nrDirtied >= task.nrDirtiedPause;
 }
 
 /**
- * If the task has used up its allowance: write back what is too much, and give it a new allowance.
+ * The task has used up its allowance: write back what is too much, and give it a new allowance.
  *
- * Context: sleeps. Linux: balance_dirty_pages_ratelimited()
+ * Context: sleeps. Linux: balance_dirty_pages()
  */
-export function* balanceDirtyPagesRatelimited(task: UserTask, mapping: FileMapping): MaySleep<void> {
-  if (!mustBalanceDirty(task)) return;
+export function* balanceDirtyPages(task: UserTask, mapping: FileMapping): MaySleep<void> {
   const { dirty } = mapping.host.sb;
   task.world.trace?.emit(task, "balance_dirty_pages", task.nrDirtied);
   task.nrDirtied = 0;
-  if (dirty.count > dirty.limit / 2) {
-    const status = yield* mapping.ops.writepages(task, mapping, {
-      start: 0,
-      end: Number.MAX_SAFE_INTEGER,
-      sync: dirty.count > dirty.limit,
-    });
-    mappingSetError(mapping, status);
-  }
+  const sync = dirty.count > dirty.limit;
+  const range = { start: 0, end: Number.MAX_SAFE_INTEGER, sync };
+  if (dirty.count > dirty.limit / 2) yield* mapping.ops.writepages(task, mapping, range);
+  if (sync) mappingSetError(mapping, yield* filemapFdatawait(mapping, 0, Number.MAX_SAFE_INTEGER));
   task.nrDirtiedPause = dirtyPollInterval(dirty.count, dirty.limit);
 }
 
@@ -131,20 +157,19 @@ export type SubmitRun = (frames: readonly Pfn[], index: number, endIo: (status: 
 const MAX_RUN = 256;
 
 /**
- * Write the dirty pages of a range back, neighbours together.
+ * Write the dirty pages of a range back, neighbours together. With `range.sync` also those that are under write-back
+ * already.
  *
- * Context: sleeps; no page lock held. Returns: 0, or with `range.sync` the first error.
- * Linux: write_cache_pages(), filemap_fdatawait_range()
+ * Context: sleeps; no page lock held. Returns when all is on its way. Linux: write_cache_pages()
  */
 export function* writeCachePages(
   task: UserTask,
   mapping: FileMapping,
   range: WritebackRange,
   submit: SubmitRun,
-): MaySleep<Status> {
+): MaySleep<void> {
   const { mem } = mapping;
-  const first = Math.floor(range.start / PAGE_SIZE);
-  const last = Math.min(Math.floor(range.end / PAGE_SIZE), 2 ** 32 - 1);
+  const [first, last] = pagesOf(range.start, range.end);
   const run: Pfn[] = [];
   let runIndex = 0;
   const flush = (): void => {
@@ -157,9 +182,9 @@ export function* writeCachePages(
     index = mapping.pages.next(index + 1, last + 1)
   ) {
     mapping.mem.world.accesses?.write(mapping.dirtyId);
-    if (mapping.nrDirty === 0 && mapping.nrWriteback === 0) break;
+    if (mapping.nrDirty === 0) break;
     const frame = mapping.find(index);
-    if ((mem.flags[frame] & (PG_DIRTY | PG_WRITEBACK)) === 0) continue;
+    if ((mem.flags[frame] & PG_DIRTY) === 0) continue;
     getPage(mem, frame);
     yield* lockPage(task, mem, frame);
     if (pageMapping(mem, frame) === mapping && (mem.flags[frame] & PG_WRITEBACK) !== 0 && range.sync) {
@@ -177,9 +202,6 @@ export function* writeCachePages(
     unlockPage(mem, frame);
   }
   flush();
-  if (!range.sync) return 0;
-  yield* filemapFdatawait(mapping, first, last);
-  return checkWritebackError(mapping);
 }
 
 /** The page's write to disk begins. Context: atomic; the page is locked. Linux: folio_start_writeback() */
@@ -202,21 +224,31 @@ export function endRunWriteback(mapping: FileMapping, frames: readonly Pfn[]): (
   };
 }
 
-/** Sleep until no page of the range is under write-back. Linux: filemap_fdatawait_range() */
-function* filemapFdatawait(mapping: FileMapping, first: number, last: number): MaySleep<void> {
+/**
+ * Sleep until no page of the range is under write-back.
+ *
+ * Returns: 0, or a write-back error that nobody was told of. Linux: filemap_fdatawait_range()
+ * Differs: no reference is held meanwhile, which would keep others from dropping the page until this task runs again.
+ */
+export function* filemapFdatawait(mapping: FileMapping, start: number, end: number): MaySleep<Status> {
   const { mem } = mapping;
+  const [first, last] = pagesOf(start, end);
   for (
     let index = mapping.pages.next(first, last + 1);
     index <= last;
     index = mapping.pages.next(index + 1, last + 1)
   ) {
-    if (mapping.nrWriteback === 0) return;
+    if (mapping.nrWriteback === 0) break;
     const frame = mapping.find(index);
     if ((mem.flags[frame] & PG_WRITEBACK) === 0) continue;
-    getPage(mem, frame);
     yield* waitOnPageWriteback(mem, frame);
-    putPage(mem, frame);
   }
+  return checkWritebackError(mapping);
+}
+
+/** First and last page of a range of bytes. */
+function pagesOf(start: number, end: number): [first: number, last: number] {
+  return [Math.floor(start / PAGE_SIZE), Math.min(Math.floor(end / PAGE_SIZE), 2 ** 32 - 1)];
 }
 
 /** Remember that write-back failed, if it did. Context: atomic. Linux: mapping_set_error() */
@@ -240,7 +272,14 @@ export function* filemapWriteAndWait(
   start: number,
   end: number,
 ): MaySleep<Status> {
+  yield* filemapFdatawrite(task, mapping, start, end);
+  return yield* filemapFdatawait(mapping, start, end);
+}
+
+/** Send what is dirty in a range to the disk, without waiting for it. Context: sleeps. Linux: filemap_fdatawrite_range() */
+export function* filemapFdatawrite(task: UserTask, mapping: FileMapping, start: number, end: number): MaySleep<void> {
   mapping.mem.world.accesses?.write(mapping.dirtyId);
-  if (mapping.nrDirty === 0 && mapping.nrWriteback === 0) return checkWritebackError(mapping);
-  return yield* mapping.ops.writepages(task, mapping, { start, end, sync: true });
+  if (mapping.nrDirty > 0) {
+    yield* mapping.ops.writepages(task, mapping, { start, end, sync: true });
+  }
 }

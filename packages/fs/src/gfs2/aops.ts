@@ -3,11 +3,12 @@
 import { type MaySleep, offsetInPage, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
 import { getPage, pageAddress, type UserTask, unlockPage, waitOnPageWriteback } from "@faultline/mm";
 import {
-  balanceDirtyPagesRatelimited,
+  balanceDirtyPages,
   beginPageWriteback,
   clearPageDirtyForIo,
   endRunWriteback,
   folioMarkDirty,
+  mustBalanceDirty,
   writeCachePages,
 } from "../cache/page-writeback.ts";
 import type { ReadaheadControl } from "../cache/readahead.ts";
@@ -24,8 +25,9 @@ export const gfs2Aops: FileMappingOperations = {
     folioMarkDirty(task, mapping, frame);
   },
 
-  balanceDirty(task: UserTask, mapping: FileMapping): MaySleep<void> {
-    return balanceDirtyPagesRatelimited(task, mapping);
+  /** Linux: balance_dirty_pages_ratelimited() */
+  *balanceDirty(task: UserTask, mapping: FileMapping): MaySleep<void> {
+    if (mustBalanceDirty(task, mapping.host.sb.dirty)) yield* balanceDirtyPages(task, mapping);
   },
 
   /** Linux: gfs2_readahead() */
@@ -45,8 +47,8 @@ export const gfs2Aops: FileMappingOperations = {
   },
 
   /** Linux: gfs2_writepages() */
-  *writepages(task: UserTask, mapping: FileMapping, range: WritebackRange): MaySleep<Status> {
-    return yield* writeCachePages(task, mapping, range, (frames, index, endIo) => {
+  *writepages(task: UserTask, mapping: FileMapping, range: WritebackRange): MaySleep<void> {
+    yield* writeCachePages(task, mapping, range, (frames, index, endIo) => {
       submitRun(mapping, frames, index, endIo);
     });
   },

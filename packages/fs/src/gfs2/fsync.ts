@@ -2,7 +2,7 @@
 
 import { ignoreResult, type MaySleep, type Status } from "@faultline/kernel";
 import type { UserTask } from "@faultline/mm";
-import { filemapWriteAndWait } from "../cache/page-writeback.ts";
+import { filemapFdatawait, filemapFdatawrite, filemapWriteAndWait } from "../cache/page-writeback.ts";
 import type { File } from "../vfs/file.ts";
 import type { Gfs2Inode } from "./inode.ts";
 import { writeDinode } from "./super.ts";
@@ -47,9 +47,10 @@ export function* gfs2Fsync(
 ): MaySleep<Status> {
   const inode = file.inode as Gfs2Inode;
   const { mapping } = inode;
-  ignoreResult(yield* filemapWriteAndWait(task, mapping, start, end), "the file is told below");
+  yield* filemapFdatawrite(task, mapping, start, end);
   const committing = inode.datasyncDirty || !datasync;
   if (committing) yield* commitJournal(task, inode);
+  ignoreResult(yield* filemapFdatawait(mapping, start, end), "the file is told below");
   const metadata = committing ? writeDinode(inode) : 0;
   const { error, next } = mapping.errseq.checkAndAdvance(file.wbErr);
   file.wbErr = next;

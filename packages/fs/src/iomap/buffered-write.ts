@@ -39,7 +39,7 @@ import {
   isIterFaultedIn,
 } from "@faultline/uio";
 import { grabPage, truncatePagecache } from "../cache/page-cache.ts";
-import { balanceDirtyPagesRatelimited, markPageDirty, mustBalanceDirty } from "../cache/page-writeback.ts";
+import { balanceDirtyPages, markPageDirty, mustBalanceDirty } from "../cache/page-writeback.ts";
 import type { FileMapping } from "../vfs/inode.ts";
 import type { Kiocb } from "../vfs/kiocb.ts";
 import { blockNeedsZeroing, readPageSync } from "./buffered-read.ts";
@@ -84,7 +84,7 @@ function* iomapWriteIter<Y>(
   const { inode, iomap } = iter;
   const mapping = inode.mapping as FileMapping;
   const { mem } = mapping;
-  const rules = inode.sb.iomap;
+  const { dirty, iomap: rules } = inode.sb;
   const { trace, preemptible } = task.world;
   let { pos, length } = iter;
   let written = 0;
@@ -95,7 +95,7 @@ function* iomapWriteIter<Y>(
     const offset = offsetInPage(pos);
     const bytes = Math.min(PAGE_SIZE - offset, from.count, length, limit);
     limit = PAGE_SIZE;
-    if (rules.throttlesFirst && mustBalanceDirty(task)) yield* balanceDirtyPagesRatelimited(task, mapping);
+    if (rules.throttlesFirst && mustBalanceDirty(task, dirty)) yield* balanceDirtyPages(task, mapping);
     if (!isIterFaultedIn(task, from, bytes) && !(yield* prefault(task, from, bytes, rules, user))) {
       return written > 0 ? written : err(EFAULT);
     }
@@ -125,7 +125,7 @@ function* iomapWriteIter<Y>(
     pos += taken;
     written += taken;
     length -= taken;
-    if (!rules.throttlesFirst && mustBalanceDirty(task)) yield* balanceDirtyPagesRatelimited(task, mapping);
+    if (!rules.throttlesFirst && mustBalanceDirty(task, dirty)) yield* balanceDirtyPages(task, mapping);
   }
   return written;
 }

@@ -19,7 +19,6 @@ import {
 } from "@faultline/kernel";
 import { doMmap, MAP_ANONYMOUS, MAP_SHARED, type MmapArgs, PROT_WRITE, VM_MAYWRITE } from "@faultline/mm";
 import { invalidateMappingPages } from "../cache/page-cache.ts";
-import { mappingSetError } from "../cache/page-writeback.ts";
 import { forcePageCacheReadahead } from "../cache/readahead.ts";
 import { gfs2Open } from "../gfs2/file.ts";
 import { Gfs2Holder } from "../gfs2/glock.ts";
@@ -244,8 +243,7 @@ export function* sysFadvise(
     case POSIX_FADV_NOREUSE:
       return 0;
     case POSIX_FADV_DONTNEED: {
-      const status = yield* mapping.ops.writepages(task, mapping, { start: offset, end, sync: false });
-      mappingSetError(mapping, status);
+      yield* mapping.ops.writepages(task, mapping, { start: offset, end, sync: false });
       const first = Math.ceil(offset / PAGE_SIZE);
       let last = Math.min(Math.floor(end / PAGE_SIZE), 2 ** 32 - 2);
       // A page that is only partly meant stays, unless the file ends in it.

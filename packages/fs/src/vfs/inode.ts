@@ -18,11 +18,11 @@ export interface FileMappingOperations extends AddressSpaceOperations {
    */
   readFolio(task: UserTask, mapping: FileMapping, frame: Pfn): MaySleep<Status>;
   /**
-   * Write dirty pages of [start, end] back, and wait if `wait`.
+   * Send dirty pages of [start, end] to the disk. What goes wrong is told when they are waited for.
    *
-   * Context: sleeps; no page lock held. Returns: 0 or an error.
+   * Context: sleeps; no page lock held.
    */
-  writepages(task: UserTask, mapping: FileMapping, range: WritebackRange): MaySleep<Status>;
+  writepages(task: UserTask, mapping: FileMapping, range: WritebackRange): MaySleep<void>;
 }
 
 /** Which dirty pages to write. Linux: struct writeback_control */
@@ -30,7 +30,7 @@ export interface WritebackRange {
   /** First and last byte. */
   readonly start: number;
   readonly end: number;
-  /** Wait for pages that are under write-back already, and for all that this call starts. Linux: WB_SYNC_ALL */
+  /** Wait for pages that are under write-back already, and send them again if they are dirty. Linux: WB_SYNC_ALL */
   readonly sync: boolean;
 }
 

@@ -12,7 +12,9 @@ export interface Chooser {
 
   /**
    * true: time passes while tasks run, too. At every scheduling point it is a choice, "timer", whether what
-   * waits for time next happens now; and what looks at the clock may find that it has ticked, "tick".
+   * waits for time next happens now; and what looks at the clock may find that it has ticked, "tick". So are
+   * other circumstances of a real machine: on which of its processors a task meets the dirty throttle ("throttle")
+   * or ends ("exit"), and what others have left there to be charged with ("debt").
    * false, or not given: time passes only when no task can run.
    */
   readonly interrupts?: boolean;
@@ -27,8 +29,10 @@ export interface Chooser {
 
   /**
    * Settle a choice of the environment: a number below `count`. 0 is always "nothing special happens".
+   *
+   * `about`: what it is about, for whoever knows more than the choice's name.
    */
-  choose(choice: string, count: number): number;
+  choose(choice: string, count: number, about?: string): number;
 }
 
 /** What pickTask returns to end the run with the verdict "limit". */

@@ -204,11 +204,20 @@ export class World {
    * Context: atomic.
    */
   ticked(): boolean {
-    return this.interrupts && this.#settle("tick", 2) === 1;
+    return this.chooseCircumstance("tick", 2) === 1;
   }
 
-  #settle(choice: string, count: number): number {
-    const picked = this.chooser.choose(choice, count);
+  /**
+   * Settle what depends on the circumstances of a real machine; always 0 in a world without interrupts.
+   *
+   * Context: atomic. Returns: a number below `count`.
+   */
+  chooseCircumstance(choice: string, count: number, about?: string): number {
+    return this.interrupts ? this.#settle(choice, count, about) : 0;
+  }
+
+  #settle(choice: string, count: number, about?: string): number {
+    const picked = this.chooser.choose(choice, count, about);
     if (!(Number.isInteger(picked) && picked >= 0 && picked < count)) {
       throw new RangeError(`chooser picked ${picked} of ${count} for "${choice}"`);
     }

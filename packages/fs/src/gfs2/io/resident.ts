@@ -84,7 +84,8 @@ export const writeResidentIn =
     if (!inode.disk.map.isWhole(pageIndex(pos), pageIndex(end - 1) + 1)) return null;
     const clean = allHave(flags, PG_DIRTY) ? 0 : cleanPages(mapping, pos, end);
     // Nor may the task come to where it has to look at the limits.
-    if (task.nrDirtied + clean >= task.nrDirtiedPause || !downWriteNow(task, inode.rwsem)) return null;
+    if (task.nrDirtied + clean + inode.sb.dirty.leaks[0] >= task.nrDirtiedPause || !downWriteNow(task, inode.rwsem))
+      return null;
     const holder = new Gfs2Holder(inode.glock, LM_ST_EXCLUSIVE, 0, "gfs2_file_buffered_write");
     while (iocb.pos < end && gfs2GlockTryNq(task, holder)) {
       const at = iocb.pos;
