@@ -2,16 +2,21 @@
 // recording. What the model does is compared with the recording as it happens, and a run that has left it is
 // abandoned.
 //
-// The recording orders lock events only. Where a task could also have gone on for a while, or a disk request
-// could have been over already, a plan says whether that is so: that is what is searched.
+// The recording orders lock events only, and a long one only its first and last ones. Where a task could also have gone
+// on for a while, or a disk request could have been over already, a plan says whether that is so: that is what is
+// searched. What the next event of the recording tells is not: whether the clock has ticked, and what a look at the
+// dirty throttle finds.
 
-import { type Chooser, STOP, type Task, type TraceEvent, type Tracer } from "@faultline/kernel";
+import * as fs from "@faultline/fs";
+import { type Chooser, PAGE_SIZE, STOP, type Task, type TraceEvent, type Tracer, WaitChannel } from "@faultline/kernel";
+import type { Circumstances } from "./circumstances.ts";
 import { differingFields } from "./compare.ts";
 import { convertEvent, EventConverter, type Places } from "./convert.ts";
 import { eventText } from "./events.ts";
 import { type Expectation, type ExpectedEvents, isMerged, lockedFile } from "./expectation.ts";
 import type { ExtentChooser } from "./extents.ts";
-import type { Plan } from "./plan.ts";
+import type { OpName } from "./op.ts";
+import type { ChoiceKind, Ending, Plan } from "./plan.ts";
 import type { OpResult, RecordedEvent } from "./result.ts";
 import type { OpPlace, RunObserver } from "./run.ts";
 import { TIERS, TierFilter } from "./tier.ts";
@@ -19,17 +24,25 @@ import { TIERS, TierFilter } from "./tier.ts";
 /** How far one lane has come. */
 interface Progress {
   readonly lane: number;
-  readonly task: Task;
+  readonly task: fs.FsTask;
   readonly converter: EventConverter;
   /** Its events in `merged` so far. */
   merged: number;
   where: string;
+  /** The number of its operation. */
+  op: number;
   /** What the current operation is to do, and has done; null when nothing is known. */
   expected: ExpectedEvents | null;
   filter: TierFilter | null;
   got: RecordedEvent[];
   /** Updates of time stamps that it may still make. */
   updates: number[];
+  /** The processor that it was on when that mattered last. */
+  processor: number;
+  /** How many times it is still to let a lock go in an operation that shows nothing else. */
+  unlocks: number;
+  /** It has no more operations. */
+  done: boolean;
 }
 
 /** A task that is let go on before its turn. */
@@ -39,15 +52,35 @@ interface Burst {
   steps: number;
 }
 
+/** What a failure has most to do with. */
+const ABOUT: readonly (readonly [RegExp, ChoiceKind])[] = [
+  [/balance_dirty|fault_in_(readable|safe_w) .* instead of fault_in_/, "throttle"],
+  [/: another /, "quiet"],
+];
+
+/** Operations without events of their own that open a file, and how often that lets a lock go. */
+const OPENING: ReadonlySet<OpName> = new Set(["open", "evict"]);
+const UNLOCKS_OF_OPEN = 2;
+
+const FAULT_IN: ReadonlySet<unknown> = new Set(["fault_in_readable", "fault_in_safe_w"]);
+
 export class Follower implements Chooser, RunObserver {
   readonly preemptive = true;
   readonly interrupts = true;
   /** Where the run left the recording, in words; null while it has not. */
   failure: string | null = null;
+  /** How far the lane had come that left it. */
+  #failedAt = "";
   /** Steps of the burst that was under way when it did. */
   tooFar = 0;
+  /** It left the recording because of a circumstance that is known now. */
+  learned = false;
+  /** Pages that whoever made the files has left over. */
+  #left = 0;
+  #matched = 0;
   readonly #expectation: Expectation;
   readonly #plan: Plan;
+  readonly #circumstances: Circumstances;
   readonly #extents: ExtentChooser;
   readonly #turns = new Map<string, number>();
   readonly #byPid = new Map<number, Progress>();
@@ -55,10 +88,16 @@ export class Follower implements Chooser, RunObserver {
   #tracer: Tracer | null = null;
   #places: Places | null = null;
   #seen = 0;
+  /** An operation has begun or ended since then. */
+  #border = false;
+  /** Dinodes in the journal when somebody was picked the last time. */
+  #journaled = 0;
   #burst: Burst | null = null;
 
-  constructor(expectation: Expectation, plan: Plan, extents: ExtentChooser) {
+  constructor(expectation: Expectation, plan: Plan, circumstances: Circumstances, extents: ExtentChooser) {
+    this.#extents = extents;
     this.#expectation = expectation;
+    this.#circumstances = circumstances;
     this.#plan = plan;
     this.#extents = extents;
   }
@@ -69,12 +108,15 @@ export class Follower implements Chooser, RunObserver {
     this.#seen = tracer.count;
   }
 
-  opStarts(at: OpPlace, task: Task): void {
+  opStarts(at: OpPlace, task: fs.FsTask): void {
     this.#look();
     const { tier } = this.#expectation;
     const progress = this.#byPid.get(task.pid) ?? this.#enter(at, task);
     const expected = this.#expectation.events(at);
     progress.where = `operation ${at.op} of ${task.comm}`;
+    this.#border = true;
+    progress.op = at.op;
+    progress.unlocks = OPENING.has(this.#expectation.op(at).op) ? UNLOCKS_OF_OPEN : 0;
     progress.expected = expected;
     progress.filter = expected === null || tier === "results" ? null : new TierFilter(tier, expected.without);
     progress.got = [];
@@ -84,22 +126,24 @@ export class Follower implements Chooser, RunObserver {
   opEnds(at: OpPlace, result: OpResult): void {
     this.#look();
     const progress = this.#lanes[this.#expectation.lane(at)] as Progress;
-    const { where, expected, got, task } = progress;
+    const { expected, got, task } = progress;
     if (this.#burst?.task === task) this.#burst = null;
     if (expected !== null && !expected.cut && got.length < expected.events.length) {
-      this.#fail(`${where}: ${eventText(expected.events[got.length])} is missing`);
+      this.#fail(progress, `${eventText(expected.events[got.length])} is missing`);
     }
     this.#checkLast(progress, true);
+    this.#border = true;
     progress.expected = null;
     progress.filter = null;
+    progress.done = at.thread !== undefined && at.op === this.#expectation.scenario.threads[at.thread].length - 1;
     const wanted = this.#expectation.result(at);
     if (wanted === undefined) {
-      this.#fail(`${where} returns`);
+      this.#fail(progress, "it returns");
       return;
     }
     for (const tier of this.#expectation.tier === "memory" ? TIERS : TIERS.slice(0, 1)) {
       const [field] = differingFields(wanted, result, this.#expectation.op(at).op, tier);
-      if (field !== undefined) this.#fail(`${where}: another ${field}`);
+      if (field !== undefined) this.#fail(progress, `another ${field}`);
     }
   }
 
@@ -107,54 +151,115 @@ export class Follower implements Chooser, RunObserver {
     if (this.#tracer === null) return 0;
     this.#look();
     if (this.failure !== null) return STOP;
+    this.#lookAtJournal();
     const burst = this.#continueBurst(runnable);
     if (burst >= 0) return burst;
     // Threads that have not begun come to their first operation.
     const fresh = runnable.findIndex((task) => !task.daemon && !this.#byPid.has(task.pid));
     if (fresh >= 0) return fresh;
+    // Who has done all comes to its end.
+    const done = runnable.findIndex(({ pid }) => this.#byPid.get(pid)?.done === true);
+    if (done >= 0) return done;
     const wanted = this.#wanted();
-    const daemon = runnable.findIndex((task) => task.daemon);
-    let first = wanted === undefined ? -1 : runnable.indexOf(wanted.task);
-    if (first < 0) first = Math.max(0, daemon);
+    let first = this.#firstChoice(runnable, wanted);
+    // Who is in the middle of an operation without events finishes it, if nothing speaks against it.
+    const current = this.#byPid.get(runnable[0].pid);
+    if (current?.expected === null && (current.unlocks <= 0 || this.#nextMerged(current) === undefined)) first = 0;
+    const quiet = runnable.some(({ pid }) => this.#byPid.get(pid)?.expected === null);
     const others = runnable.map((_, i) => i).filter((i) => i !== first);
     const options = [
       { i: first, far: false },
-      ...others.flatMap((i) => [
-        { i, far: true },
-        { i, far: false },
-      ]),
+      ...others.flatMap((i) =>
+        runnable[i].daemon
+          ? [{ i, far: false }]
+          : [
+              { i, far: true },
+              { i, far: false },
+            ],
+      ),
     ];
-    // Who is in the middle of an operation without events finishes it, if nothing speaks against it.
-    if (first !== 0 && this.#byPid.get(runnable[0].pid)?.expected === null) options.unshift(...options.splice(1, 1));
-    const { picked, limit } = this.#plan.choose(options.length);
+    const { picked, limit } = this.#plan.choose(
+      quiet ? "quiet" : "task",
+      this.#where(runnable),
+      options.length,
+      this.#border,
+    );
+    this.#border = false;
     const { i, far } = options[picked];
     if (i !== first) this.#burst = { task: runnable[i], left: far ? limit - 1 : 0, steps: 1 };
     return i;
   }
 
-  choose(choice: string, count: number): number {
+  choose(choice: string, _count: number, about = ""): number {
     if (choice === "extent") return this.#extents.choose(choice);
+    if (choice === "debt") {
+      this.#left = Number(about);
+      return this.#circumstances.debt;
+    }
     if (this.#tracer === null) return 0;
     this.#look();
-    if (this.failure !== null || count !== 2) return 0;
+    if (this.failure !== null) return 0;
     if (choice === "tick") return this.#ticks() ? 1 : 0;
+    if (choice === "exit") return this.#current()?.processor ?? 0;
+    if (choice === "throttle") return this.#throttles();
     if (choice !== "timer" || this.#burst !== null) return 0;
     const task = this.#wanted()?.task;
     if (task !== undefined && task.sleepingOn !== null && !task.sleepingOn.isReady(task)) return 1;
-    return this.#plan.choose(2).picked;
+    return this.#plan.choose("time", this.#where([]), 2).picked;
   }
 
-  #enter(at: OpPlace, task: Task): Progress {
+  /**
+   * Who is to go on: whoever's turn it is; if that one sleeps, whom it waits for. The disk and other workers do
+   * nothing before somebody waits for them.
+   */
+  #firstChoice(runnable: readonly Task[], wanted: Progress | undefined): number {
+    const busy = runnable.findIndex((task) => !task.daemon);
+    if (wanted === undefined) return Math.max(0, busy);
+    const itself = runnable.indexOf(wanted.task);
+    if (itself >= 0) return itself;
+    const channel = wanted.task.sleepingOn;
+    const holders = channel instanceof WaitChannel ? channel.holders(wanted.task) : [];
+    const holder = runnable.findIndex((task) => holders.includes(task));
+    return holder >= 0
+      ? holder
+      : Math.max(
+          0,
+          runnable.findIndex((one) => one.daemon),
+        );
+  }
+
+  /** How far everybody has come, and who can go on. */
+  #where(runnable: readonly Task[]): string {
+    let where = "";
+    for (const { lane, op, got, merged } of this.#byPid.values()) where += `${lane}:${op}.${got.length}.${merged} `;
+    for (const { pid } of runnable) where += `${pid},`;
+    return where;
+  }
+
+  /** Who commits the journal is charged with what is in it: was that the latest choice's doing? */
+  #lookAtJournal(): void {
+    for (const { task } of this.#byPid.values()) {
+      const { size } = task.root.journaled;
+      if (size < this.#journaled) this.#plan.relabel("commit");
+      this.#journaled = size;
+    }
+  }
+
+  #enter(at: OpPlace, task: fs.FsTask): Progress {
     const progress: Progress = {
       lane: this.#expectation.lane(at),
       task,
       converter: new EventConverter(this.#places as Places),
       merged: 0,
       where: "",
+      op: 0,
       expected: null,
       filter: null,
       got: [],
       updates: [],
+      processor: this.#circumstances.processorOf(this.#expectation.lane(at)),
+      unlocks: 0,
+      done: false,
     };
     this.#byPid.set(task.pid, progress);
     this.#lanes[progress.lane] = progress;
@@ -166,12 +271,17 @@ export class Follower implements Chooser, RunObserver {
     let best: Progress | undefined;
     let earliest = Number.POSITIVE_INFINITY;
     for (const progress of this.#byPid.values()) {
-      const position = this.#expectation.positions[progress.lane][progress.merged];
+      const position = this.#nextMerged(progress);
       if (position === undefined || position >= earliest) continue;
       earliest = position;
       best = progress;
     }
     return best;
+  }
+
+  /** The position of the lane's next lock event; undefined when there are no more. */
+  #nextMerged({ lane, merged }: Progress): number | undefined {
+    return this.#expectation.positions[lane][merged];
   }
 
   #continueBurst(runnable: readonly Task[]): number {
@@ -187,15 +297,73 @@ export class Follower implements Chooser, RunObserver {
     return i;
   }
 
+  /** How a run ended that has left the recording. */
+  get ending(): Ending {
+    const { tooFar } = this;
+    const about = ABOUT.find(([pattern]) => pattern.test(this.failure ?? ""))?.[1] ?? "task";
+    return { matched: this.#matched, tooFar, about, failure: `${this.failure} at ${this.#failedAt}` };
+  }
+
+  /** The lane of the running task. */
+  #current(): Progress | undefined {
+    for (const progress of this.#byPid.values()) if (progress.task === progress.task.world.current) return progress;
+    return undefined;
+  }
+
   /** Has the running task to find that the clock has ticked? */
   #ticks(): boolean {
-    for (const { task, updates, got } of this.#byPid.values()) {
-      if (task !== task.world.current) continue;
-      const at = updates.indexOf(got.length);
-      if (at >= 0) updates.splice(at, 1);
-      return at >= 0;
+    const progress = this.#current();
+    if (progress === undefined) return false;
+    const { updates, got } = progress;
+    const at = updates.indexOf(got.length);
+    if (at >= 0) updates.splice(at, 1);
+    return at >= 0;
+  }
+
+  /** What timing has to do with the running task's look at the throttle. */
+  #throttles(): number {
+    const progress = this.#current();
+    if (progress === undefined) return 0;
+    const { task, expected, got } = progress;
+    const { nrDirtied, nrDirtiedPause, root } = task;
+    const { leaks } = root.dirty;
+    const room = nrDirtiedPause - nrDirtied;
+    const { processor } = progress;
+    if (room <= 0 || expected === null) return processor;
+    const wanted = expected.events[got.length];
+    if (wanted?.[0] === "balance_dirty") {
+      const full = Number(wanted[1]);
+      if (full === nrDirtied) return fs.PROCESSOR_FULL;
+      // The one that it is on, if that explains it.
+      const there = [processor, 1 - processor].find((one) => full === nrDirtiedPause && leaks[one] >= room);
+      if (there === undefined) this.#learnDebt(full < nrDirtiedPause ? full - nrDirtied : this.#left, progress);
+      progress.processor = there ?? processor;
+      return progress.processor;
     }
-    return false;
+    if (leaks[0] === leaks[1]) return processor;
+    const possible = [processor, 1 - processor].filter((one) => leaks[one] < room);
+    const there =
+      possible.length < 2
+        ? possible[0]
+        : possible[this.#plan.choose("throttle", `${progress.lane}:${progress.op}.${got.length}`, 2).picked];
+    progress.processor = there ?? processor;
+    return progress.processor;
+  }
+
+  /** Does what happens differ from what is recorded because the recording was made under other circumstances? */
+  #learn(lane: number, got: RecordedEvent, wanted: RecordedEvent): void {
+    const circumstances = this.#circumstances;
+    // A window is smaller by what was charged to the task.
+    const windows = FAULT_IN.has(got[0]) && got[0] === wanted[0] && got[2] === wanted[2];
+    const pages = Math.ceil(Number(got[3]) / PAGE_SIZE) - Math.ceil(Number(wanted[3]) / PAGE_SIZE);
+    if (windows && pages !== 0 && circumstances.debt > 0) this.learned = circumstances.learnDebt(pages, lane);
+  }
+
+  /** What is charged to the task must have been there from the beginning, if that was not tried yet. */
+  #learnDebt(pages: number, progress: Progress): void {
+    if (!this.#circumstances.learnDebt(pages, progress.lane)) return;
+    this.learned = true;
+    this.#fail(progress, `${pages} pages are charged that nobody has left over`);
   }
 
   /** Compare what has happened since the last look. */
@@ -221,15 +389,17 @@ export class Follower implements Chooser, RunObserver {
     const position = positions[lane][progress.merged++];
     const text = eventText(converted);
     if (position === undefined) {
-      if (!mergedCut) this.#fail(`${task.comm}: ${text}, after its last`);
+      if (!mergedCut) this.#fail(progress, `${text}, after its last`);
       return;
     }
     const wanted = merged[position];
     const file = lockedFile(converted);
     const turn = this.#turns.get(file) ?? 0;
     this.#turns.set(file, turn + 1);
-    if (wanted.text !== text) this.#fail(`${task.comm}: ${text} instead of ${wanted.text}`);
-    else if (file !== "" && wanted.turn !== turn) this.#fail(`${task.comm}: ${text} before its turn`);
+    this.#matched++;
+    if (event.name === "gfs2_glock_queue" && event.args.queue === 0) progress.unlocks--;
+    if (wanted.text !== text) this.#fail(progress, `${text} instead of ${wanted.text}`);
+    else if (file !== "" && wanted.turn !== turn) this.#fail(progress, `${text} before its turn`);
     if (this.failure === null && this.#burst?.task === task) this.#burst = null;
   }
 
@@ -247,19 +417,23 @@ export class Follower implements Chooser, RunObserver {
   }
 
   /** Is the latest event of a lane what it is to be, or the beginning of it? */
-  #checkLast({ expected, got, where }: Progress, complete: boolean): void {
+  #checkLast(progress: Progress, complete: boolean): void {
+    const { expected, got, lane } = progress;
     if (expected === null || got.length === 0) return;
     const wanted = expected.events[got.length - 1];
     if (wanted === undefined && expected.cut) return;
     const text = eventText(got[got.length - 1]);
     const wantedText = wanted === undefined ? "no more events" : eventText(wanted);
+    if (text === wantedText && complete) this.#matched++;
     if (text === wantedText || (!complete && wantedText.startsWith(`${text} ret `))) return;
-    this.#fail(`${where}: ${text} instead of ${wantedText}`);
+    if (this.failure === null && wanted !== undefined) this.#learn(lane, got[got.length - 1], wanted);
+    this.#fail(progress, `${text} instead of ${wantedText}`);
   }
 
-  #fail(failure: string): void {
+  #fail({ where, got, merged }: Progress, what: string): void {
     if (this.failure !== null) return;
-    this.failure = failure;
+    this.failure = `${where}: ${what}`;
+    this.#failedAt = `${merged} ${got.length}`;
     this.tooFar = this.#burst?.steps ?? 0;
   }
 }

@@ -7,6 +7,7 @@
 import type { Gfs2Revision } from "@faultline/fs";
 import { formatSchedule } from "@faultline/kernel";
 import type { HostMemory } from "@faultline/mm";
+import { Circumstances } from "./circumstances.ts";
 import { compareRecordings, type Difference } from "./compare.ts";
 import { Expectation } from "./expectation.ts";
 import { ExtentChooser, extentBudget } from "./extents.ts";
@@ -41,9 +42,10 @@ export interface Reproduction {
   readonly failure: string | null;
 }
 
-/** The bounds, when nothing else is said. */
-const MAX_RUNS = 24;
+/** The bounds, when nothing else is said: threads leave more open than the timing of the disk does. */
+const MAX_RUNS: Readonly<Record<Tier, number>> = { results: 0, protocol: 12, memory: 100 };
 const MAX_STEPS = 20_000;
+const MAX_STEPS_OF_THREADS = 170_000;
 
 /**
  * Search for a schedule that reproduces a recording of a scenario with threads. Deterministic.
@@ -52,18 +54,20 @@ const MAX_STEPS = 20_000;
  */
 export function reproduce(scenario: Scenario, recording: Recording, options: ReproduceOptions): Reproduction | null {
   const { kernel, unseen = new Set<string>(), hostMemory = scenarioMemory() } = options;
-  const { maxRuns = MAX_RUNS, maxSteps = MAX_STEPS, extents = [] } = options;
+  const { maxRuns, extents = [] } = options;
+  const { maxSteps = scenario.threads.length > 0 ? MAX_STEPS_OF_THREADS : MAX_STEPS } = options;
   const environment = extentBudget(extents);
   let best: Reproduction | null = null;
   let runs = 0;
   let steps = 0;
   let failure: string | null = null;
+  const circumstances = new Circumstances();
   for (const tier of ["memory", "protocol"] as const) {
     const expectation = new Expectation(scenario, recording, tier, unseen);
     const plan = new Plan();
-    for (let tries = 0; tries < maxRuns && (runs === 0 || steps < maxSteps); tries++) {
+    for (let tries = 0; tries < (maxRuns ?? MAX_RUNS[tier]) && (runs === 0 || steps < maxSteps); tries++) {
       plan.restart();
-      const follower = new Follower(expectation, plan, new ExtentChooser(extents));
+      const follower = new Follower(expectation, plan, circumstances, new ExtentChooser(extents));
       const run = runObserved(scenario, { kernel, chooser: follower, traced: true, hostMemory, environment }, follower);
       runs++;
       steps += run.machine.world.steps;
@@ -75,7 +79,8 @@ export function reproduce(scenario: Scenario, recording: Recording, options: Rep
         if (differences.length === 0) return best;
       }
       failure = follower.failure;
-      if (!plan.next(follower.tooFar)) break;
+      if (follower.learned) continue;
+      if (!plan.next(follower.ending)) break;
     }
     // What a closer look could not find equal is not found by a coarser one.
     if (best !== null && isEqual(best.differences, tier)) break;
