@@ -4,13 +4,14 @@
 // What becomes of a copy that falls short within a page is not among them: gfs2 cuts each round to what was faulted in,
 // so that one task alone never sees such a copy. The invariants' test of fs and the explorer break those rules.
 import { type Gfs2Io, type Gfs2Revision, mutantsOf, O_APPEND, REVISIONS } from "@faultline/fs";
-import { compareRecordings, type Recording, runScenario, type Scenario } from "@faultline/scenario";
+import { compareRecordings, type Recording, runScenario, type Scenario, scenarioMemory } from "@faultline/scenario";
 import { describe, expect, test } from "vitest";
 import { pairsOf, unseenOf } from "./corpus.ts";
 
 const KERNEL = "6.12";
 const sound = REVISIONS[KERNEL];
 const unseen = unseenOf(KERNEL);
+const hostMemory = scenarioMemory();
 
 type Wrap = (io: Gfs2Io) => Gfs2Io;
 /** The way to move bytes that is planted around another. */
@@ -204,7 +205,7 @@ const PLANTED: readonly (readonly [desc: string, theme: string, change: Partial<
 /** The first recording of the theme that is equal with the sound revision and differs with this one. */
 function noticedBy(revision: Gfs2Revision, pairs: readonly { scenario: Scenario; recording: Recording }[]): string | null {
   const differs = ({ scenario, recording }: (typeof pairs)[number], kernel: Gfs2Revision): boolean => {
-    const run = runScenario(scenario, { kernel, traced: true });
+    const run = runScenario(scenario, { kernel, traced: true, hostMemory });
     return compareRecordings(scenario, recording, run.recording, { unseen }).length > 0;
   };
   return pairs.find((pair) => differs(pair, revision) && !differs(pair, sound))?.scenario.id ?? null;
