@@ -42,7 +42,7 @@ export class HappensBefore {
 
   /** The latest event of a task, or -1. */
   latest(pid: number): number {
-    return this.#latest[pid] ?? -1;
+    return pid < this.#latest.length ? this.#latest[pid] : -1;
   }
 
   /** Does event a happen before event b (or is it b)? */

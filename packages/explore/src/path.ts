@@ -8,7 +8,7 @@ import { crashFault, type Fault } from "./finding.ts";
 import { CLOCK, clear, HappensBefore } from "./happens-before.ts";
 import type { Budgets } from "./program.ts";
 import { Purse } from "./purse.ts";
-import { executed, foreseen, isSameStep, type Step, stepsConflict, weakInitial } from "./step.ts";
+import { executed, foreseen, isSameStep, type Step, stepsConflict, unforeseen, weakInitial } from "./step.ts";
 import { type Branch, insert } from "./wakeup-tree.ts";
 
 /** `last` could come before event `first` and all that depends on it. */
@@ -69,7 +69,8 @@ export class Path {
   readonly #purse: Purse;
   /** Pid -> the event that let it go on, other than by releasing a lock. */
   readonly #wakers: number[] = [];
-  readonly #scratch: Step[] = [];
+  /** Long enough that it seldom grows, which the host's optimized code does not like. */
+  readonly #scratch: Step[] = Array.from({ length: 256 }, () => unforeseen(CLOCK));
 
   constructor(budgets: Budgets, root: number, orders: readonly Order[]) {
     this.#purse = new Purse(budgets);
@@ -83,7 +84,7 @@ export class Path {
     this.order.truncate(length);
     if (this.#wakers.length === 0) return;
     this.#wakers.length = 0;
-    for (let e = 0; e < length; e++) for (const pid of this.details[e].woken) this.#wakers[pid] = e;
+    for (let e = 0; e < length; e++) for (const pid of this.details[e].woken) this.#noteWaker(pid, e);
   }
 
   /** Add what the driver's latest event did. `pending`: what is to be explored after it. */
@@ -105,12 +106,12 @@ export class Path {
     if (pid === CLOCK) {
       order.tick();
     } else {
-      const waker = this.#wakers[pid] ?? -1;
+      const waker = pid < this.#wakers.length ? this.#wakers[pid] : -1;
       order.add(pid, accesses, waker > order.latest(pid) ? waker : -1, this.#heldUntil(pid));
     }
     this.details[e] = details;
     if (details !== PLAIN) {
-      for (const woken of details.woken) this.#wakers[woken] = e;
+      for (const woken of details.woken) this.#noteWaker(woken, e);
       for (const spawned of details.spawned) order.spawned(spawned, e);
     }
     steps.push(step);
@@ -118,7 +119,7 @@ export class Path {
     const done = this.done[e];
     done.push(step);
     this.entered[e]++;
-    if (this.done[e + 1] === undefined) this.done[e + 1] = [];
+    if (this.done.length <= e + 1) this.done.push([]);
     const asleep = this.done[e + 1];
     clear(asleep);
     // The step itself is the last of them.
@@ -191,6 +192,11 @@ export class Path {
     }
   }
 
+  #noteWaker(pid: number, e: number): void {
+    while (this.#wakers.length <= pid) this.#wakers.push(-1);
+    this.#wakers[pid] = e;
+  }
+
   /** How many events a task has had. */
   #count(pid: number): number {
     const latest = this.order.latest(pid);
@@ -210,7 +216,7 @@ export class Path {
   }
 
   #noteReversals(e: number): void {
-    if (this.#reversals[e] === undefined) this.#reversals[e] = [];
+    if (this.#reversals.length <= e) this.#reversals.push([]);
     const reversals = this.#reversals[e];
     clear(reversals);
     if (this.steps[e].pid === CLOCK) return;
@@ -295,6 +301,7 @@ export class Path {
 
   /** Pay for the events before number e, and for the scratch list. */
   #pay(e: number, length: number): void {
+    if (!this.#purse.canSpend) return;
     this.#purse.clear();
     for (let i = 0; i < e; i++) this.#purse.pay(this.steps[i]);
     for (let i = 0; i < length; i++) this.#purse.pay(this.#scratch[i]);

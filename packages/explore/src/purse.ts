@@ -9,9 +9,12 @@ export class Purse {
   /** By name of the choice: how often it turned out other than 0. */
   readonly #spent = new Map<string, number>();
   #failures = 0;
+  /** Is there anything to spend? */
+  readonly canSpend: boolean;
 
   constructor(budgets: Budgets) {
     this.#budgets = budgets;
+    this.canSpend = Object.keys(budgets.environment).length > 0;
   }
 
   /** Has everything been affordable? */

@@ -40,12 +40,12 @@ export interface Picked {
 
 /** A step that was executed, with all the choices that came up. */
 export function executed(pid: number, accesses: Accesses, picks: readonly Picked[]): Step {
-  return { pid, accesses, ...chosen(picks), settled: ALL, objects: objectsOf(accesses) };
+  return stepOf(pid, accesses, picks, ALL);
 }
 
 /** A step that was never executed, up to the access that somebody wants to see earlier, and the choices before it. */
 export function foreseen(pid: number, accesses: Accesses, picks: readonly Picked[] = []): Step {
-  return { pid, accesses, ...chosen(picks), settled: picks.length, objects: objectsOf(accesses) };
+  return stepOf(pid, accesses, picks, picks.length);
 }
 
 /** Whatever the task does next. */
@@ -53,11 +53,16 @@ export function unforeseen(pid: number, choices: readonly number[] = NONE): Step
   return { pid, accesses: [], choices, settled: -1, spends: NOTHING, isPlain: choices.length === 0, objects: 0 };
 }
 
-function chosen(picks: readonly Picked[]): Pick<Step, "choices" | "spends" | "isPlain"> {
+/** All steps have their fields in one order, which the host's code for them relies on. */
+function stepOf(pid: number, accesses: Accesses, picks: readonly Picked[], settled: number): Step {
   const choices = picks.length === 0 ? NONE : trimmed(picks.map(({ picked }) => picked));
-  if (choices === NONE) return { choices, spends: NOTHING, isPlain: true };
-  const spends = picks.filter(({ picked, least }) => picked !== 0 && least === 0).map(({ choice }) => choice);
-  return { choices, spends, isPlain: picks.every(({ picked, least }) => picked === least) };
+  const isPlain = choices === NONE || picks.every(({ picked, least }) => picked === least);
+  const spends = choices === NONE ? NOTHING : picks.filter(isSpent).map(({ choice }) => choice);
+  return { pid, accesses, choices, settled, spends, isPlain, objects: objectsOf(accesses) };
+}
+
+function isSpent({ picked, least }: Picked): boolean {
+  return picked !== 0 && least === 0;
 }
 
 export function trimmed(choices: readonly number[]): readonly number[] {

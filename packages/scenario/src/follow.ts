@@ -95,7 +95,6 @@ export class Follower implements Chooser, RunObserver {
   #burst: Burst | null = null;
 
   constructor(expectation: Expectation, plan: Plan, circumstances: Circumstances, extents: ExtentChooser) {
-    this.#extents = extents;
     this.#expectation = expectation;
     this.#circumstances = circumstances;
     this.#plan = plan;
