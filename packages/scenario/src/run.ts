@@ -142,7 +142,7 @@ class Runner {
       machine.world.elapse(BETWEEN_PROCESSES);
       // The recorder takes on itself what others leave over, unless they did so on another processor.
       const { dirty } = machine.nodes[0].sbd;
-      dirty.leaks[1] = machine.world.chooseCircumstance("debt", MAX_DEBT, String(maker.nrDirtied));
+      dirty.leak(1, machine.world.chooseCircumstance("debt", MAX_DEBT, String(maker.nrDirtied)));
       const task = this.#made(machine.task("runner"));
       machine.start(task, this.#main(task));
       ({ verdict } = machine.run());

@@ -4,7 +4,7 @@
 // A task may dirty `nrDirtiedPause` pages before it must look at the limits; gfs2 sizes its fault-in windows
 // by what is left of that allowance.
 
-import { type MaySleep, PAGE_SIZE, type Pfn, type Status, type World } from "@faultline/kernel";
+import { type MaySleep, PAGE_SIZE, type Pfn, partOf, type Status, type World } from "@faultline/kernel";
 import {
   endPageWriteback,
   getPage,
@@ -26,7 +26,8 @@ export class DirtyPages {
   /** So many, and writers have to wait; half as many, and write-back begins. */
   readonly limit: number;
   /** By processor, pages that tasks had dirtied since their last look at the limits when they ended. Linux: dirty_throttle_leaks */
-  readonly leaks: number[] = [0, 0];
+  readonly #leaks: number[] = [0, 0];
+  readonly #leaksId: number;
   readonly #world: World;
   /** What the access log calls the count: whose pages come and go reads it, who looks at it writes. */
   readonly #id: number;
@@ -35,6 +36,7 @@ export class DirtyPages {
   constructor(world: World, limit: number) {
     this.#world = world;
     this.#id = world.newId("dirty pages");
+    this.#leaksId = partOf(this.#id, 1);
     this.limit = limit;
   }
 
@@ -47,6 +49,25 @@ export class DirtyPages {
   change(pages: number): void {
     this.#world.accesses?.read(this.#id);
     this.#count += pages;
+  }
+
+  /** By processor, for whoever looks from outside. */
+  get leaks(): readonly number[] {
+    return this.#leaks;
+  }
+
+  /** A task that ends leaves so many over on this processor. */
+  leak(processor: number, pages: number): void {
+    this.#world.accesses?.write(this.#leaksId);
+    this.#leaks[processor] += pages;
+  }
+
+  /** Returns: what somebody on this processor, who has room for so many, is charged with of what others left over. */
+  chargeLeaks(processor: number, room: number): number {
+    this.#world.accesses?.read(this.#leaksId);
+    const charged = Math.min(this.#leaks[processor], Math.max(room, 0));
+    if (charged > 0) this.leak(processor, -charged);
+    return charged;
   }
 }
 
@@ -85,7 +106,7 @@ export function folioMarkDirty(task: UserTask, mapping: FileMapping, frame: Pfn)
  */
 export function leakDirtied(task: UserTask, dirty: DirtyPages): void {
   if (task.nrDirtied === 0) return;
-  dirty.leaks[task.world.chooseCircumstance("exit", PROCESSORS)] += task.nrDirtied;
+  dirty.leak(task.world.chooseCircumstance("exit", PROCESSORS), task.nrDirtied);
   task.nrDirtied = 0;
 }
 
@@ -99,16 +120,11 @@ export const PROCESSOR_FULL: number = PROCESSORS;
  *
  * Context: atomic. Linux: balance_dirty_pages_ratelimited(), up to balance_dirty_pages()
  */
-export function mustBalanceDirty(task: UserTask, { leaks }: DirtyPages): boolean {
+export function mustBalanceDirty(task: UserTask, dirty: DirtyPages): boolean {
   const processor = task.world.chooseCircumstance("throttle", PROCESSORS + 1);
   // All tasks of the processor together have dirtied so much. Linux: bdp_ratelimits
   if (processor === PROCESSOR_FULL) return true;
-  const room = task.nrDirtiedPause - task.nrDirtied;
-  if (room > 0 && leaks[processor] > 0) {
-    const charged = Math.min(leaks[processor], room);
-    leaks[processor] -= charged;
-    task.nrDirtied += charged;
-  }
+  task.nrDirtied += dirty.chargeLeaks(processor, task.nrDirtiedPause - task.nrDirtied);
   return task.nrDirtied >= task.nrDirtiedPause;
 }
 
