@@ -7,43 +7,21 @@
 // searched. What the next event of the recording tells is not: whether the clock has ticked, and what a look at the
 // dirty throttle finds.
 
-import * as fs from "@faultline/fs";
-import { type Chooser, PAGE_SIZE, STOP, type Task, type TraceEvent, type Tracer, WaitChannel } from "@faultline/kernel";
+import type * as fs from "@faultline/fs";
+import { type Chooser, STOP, type Task, type TraceEvent, type Tracer, WaitChannel } from "@faultline/kernel";
 import type { Circumstances } from "./circumstances.ts";
 import { differingFields } from "./compare.ts";
 import { convertEvent, EventConverter, type Places } from "./convert.ts";
 import { eventText } from "./events.ts";
-import { type Expectation, type ExpectedEvents, isMerged, lockedFile } from "./expectation.ts";
+import { type Expectation, isMerged, lockedFile } from "./expectation.ts";
 import type { ExtentChooser } from "./extents.ts";
 import type { OpName } from "./op.ts";
 import type { ChoiceKind, Ending, Plan } from "./plan.ts";
+import type { Progress } from "./progress.ts";
 import type { OpResult, RecordedEvent } from "./result.ts";
 import type { OpPlace, RunObserver } from "./run.ts";
+import { ThrottleReader } from "./throttle-reader.ts";
 import { TIERS, TierFilter } from "./tier.ts";
-
-/** How far one lane has come. */
-interface Progress {
-  readonly lane: number;
-  readonly task: fs.FsTask;
-  readonly converter: EventConverter;
-  /** Its events in `merged` so far. */
-  merged: number;
-  where: string;
-  /** The number of its operation. */
-  op: number;
-  /** What the current operation is to do, and has done; null when nothing is known. */
-  expected: ExpectedEvents | null;
-  filter: TierFilter | null;
-  got: RecordedEvent[];
-  /** Updates of time stamps that it may still make. */
-  updates: number[];
-  /** The processor that it was on when that mattered last. */
-  processor: number;
-  /** How many times it is still to let a lock go in an operation that shows nothing else. */
-  unlocks: number;
-  /** It has no more operations. */
-  done: boolean;
-}
 
 /** A task that is let go on before its turn. */
 interface Burst {
@@ -62,8 +40,6 @@ const ABOUT: readonly (readonly [RegExp, ChoiceKind])[] = [
 const OPENING: ReadonlySet<OpName> = new Set(["open", "evict"]);
 const UNLOCKS_OF_OPEN = 2;
 
-const FAULT_IN: ReadonlySet<unknown> = new Set(["fault_in_readable", "fault_in_safe_w"]);
-
 export class Follower implements Chooser, RunObserver {
   readonly preemptive = true;
   readonly interrupts = true;
@@ -73,14 +49,11 @@ export class Follower implements Chooser, RunObserver {
   #failedAt = "";
   /** Steps of the burst that was under way when it did. */
   tooFar = 0;
-  /** It left the recording because of a circumstance that is known now. */
-  learned = false;
-  /** Pages that whoever made the files has left over. */
-  #left = 0;
   #matched = 0;
   readonly #expectation: Expectation;
   readonly #plan: Plan;
   readonly #circumstances: Circumstances;
+  readonly #throttle: ThrottleReader;
   readonly #extents: ExtentChooser;
   readonly #turns = new Map<string, number>();
   readonly #byPid = new Map<number, Progress>();
@@ -97,6 +70,7 @@ export class Follower implements Chooser, RunObserver {
   constructor(expectation: Expectation, plan: Plan, circumstances: Circumstances, extents: ExtentChooser) {
     this.#expectation = expectation;
     this.#circumstances = circumstances;
+    this.#throttle = new ThrottleReader(plan, circumstances);
     this.#plan = plan;
     this.#extents = extents;
   }
@@ -192,7 +166,7 @@ export class Follower implements Chooser, RunObserver {
   choose(choice: string, _count: number, about = ""): number {
     if (choice === "extent") return this.#extents.choose(choice);
     if (choice === "debt") {
-      this.#left = Number(about);
+      this.#throttle.left = Number(about);
       return this.#circumstances.debt;
     }
     if (this.#tracer === null) return 0;
@@ -296,6 +270,11 @@ export class Follower implements Chooser, RunObserver {
     return i;
   }
 
+  /** Did it leave the recording because of a circumstance that is known now? */
+  get learned(): boolean {
+    return this.#throttle.learned;
+  }
+
   /** How a run ended that has left the recording. */
   get ending(): Ending {
     const { tooFar } = this;
@@ -323,46 +302,10 @@ export class Follower implements Chooser, RunObserver {
   #throttles(): number {
     const progress = this.#current();
     if (progress === undefined) return 0;
-    const { task, expected, got } = progress;
-    const { nrDirtied, nrDirtiedPause, root } = task;
-    const { leaks } = root.dirty;
-    const room = nrDirtiedPause - nrDirtied;
-    const { processor } = progress;
-    if (room <= 0 || expected === null) return processor;
-    const wanted = expected.events[got.length];
-    if (wanted?.[0] === "balance_dirty") {
-      const full = Number(wanted[1]);
-      if (full === nrDirtied) return fs.PROCESSOR_FULL;
-      // The one that it is on, if that explains it.
-      const there = [processor, 1 - processor].find((one) => full === nrDirtiedPause && leaks[one] >= room);
-      if (there === undefined) this.#learnDebt(full < nrDirtiedPause ? full - nrDirtied : this.#left, progress);
-      progress.processor = there ?? processor;
-      return progress.processor;
-    }
-    if (leaks[0] === leaks[1]) return processor;
-    const possible = [processor, 1 - processor].filter((one) => leaks[one] < room);
-    const there =
-      possible.length < 2
-        ? possible[0]
-        : possible[this.#plan.choose("throttle", `${progress.lane}:${progress.op}.${got.length}`, 2).picked];
-    progress.processor = there ?? processor;
-    return progress.processor;
-  }
-
-  /** Does what happens differ from what is recorded because the recording was made under other circumstances? */
-  #learn(lane: number, got: RecordedEvent, wanted: RecordedEvent): void {
-    const circumstances = this.#circumstances;
-    // A window is smaller by what was charged to the task.
-    const windows = FAULT_IN.has(got[0]) && got[0] === wanted[0] && got[2] === wanted[2];
-    const pages = Math.ceil(Number(got[3]) / PAGE_SIZE) - Math.ceil(Number(wanted[3]) / PAGE_SIZE);
-    if (windows && pages !== 0 && circumstances.debt > 0) this.learned = circumstances.learnDebt(pages, lane);
-  }
-
-  /** What is charged to the task must have been there from the beginning, if that was not tried yet. */
-  #learnDebt(pages: number, progress: Progress): void {
-    if (!this.#circumstances.learnDebt(pages, progress.lane)) return;
-    this.learned = true;
-    this.#fail(progress, `${pages} pages are charged that nobody has left over`);
+    const found = this.#throttle.look(progress);
+    const { unexplained } = this.#throttle;
+    if (unexplained !== null) this.#fail(progress, `${unexplained} pages are charged that nobody has left over`);
+    return found;
   }
 
   /** Compare what has happened since the last look. */
@@ -425,7 +368,7 @@ export class Follower implements Chooser, RunObserver {
     const wantedText = wanted === undefined ? "no more events" : eventText(wanted);
     if (text === wantedText && complete) this.#matched++;
     if (text === wantedText || (!complete && wantedText.startsWith(`${text} ret `))) return;
-    if (this.failure === null && wanted !== undefined) this.#learn(lane, got[got.length - 1], wanted);
+    if (this.failure === null && wanted !== undefined) this.#throttle.learn(lane, got[got.length - 1], wanted);
     this.#fail(progress, `${text} instead of ${wantedText}`);
   }
 

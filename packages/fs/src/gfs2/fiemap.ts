@@ -5,7 +5,6 @@ import {
   EFAULT,
   err,
   type Faulting,
-  type MayFault,
   type MaySleep,
   RetryGuard,
   type Sleep,
@@ -41,13 +40,7 @@ export type Gfs2Fiemap = (
  *
  * Context: may fault, also while the glock is held. Returns: as iomapFiemap.
  */
-export const fiemapFaulting: Gfs2Fiemap = function* gfs2Fiemap(
-  task: UserTask,
-  inode: Gfs2Inode,
-  info: FiemapExtentInfo,
-  start: number,
-  length: number,
-): MayFault<Status> {
+export const fiemapFaulting: Gfs2Fiemap = function* gfs2Fiemap(task, inode, info, start, length) {
   yield* downRead(task, inode.rwsem);
   const holder = new Gfs2Holder(inode.glock, LM_ST_SHARED, 0, "gfs2_fiemap");
   let status = (yield* gfs2GlockNq(task, holder)) as Status;
@@ -66,13 +59,7 @@ export const fiemapFaulting: Gfs2Fiemap = function* gfs2Fiemap(
  * Context: may fault, never while the glock is held. Returns: as iomapFiemap; -EFAULT also when only room that would not
  * have been needed cannot be had.
  */
-export const fiemapNofault: Gfs2Fiemap = function* gfs2Fiemap(
-  task: UserTask,
-  inode: Gfs2Inode,
-  info: FiemapExtentInfo,
-  start: number,
-  length: number,
-): MayFault<Status> {
+export const fiemapNofault: Gfs2Fiemap = function* gfs2Fiemap(task, inode, info, start, length) {
   yield* downRead(task, inode.rwsem);
   let status: Status;
   const guard = new RetryGuard("gfs2_fiemap");

@@ -1,0 +1,31 @@
+// How far a run has come that follows a recording, lane by lane.
+
+import type { FsTask } from "@faultline/fs";
+import type { EventConverter } from "./convert.ts";
+import type { ExpectedEvents } from "./expectation.ts";
+import type { RecordedEvent } from "./result.ts";
+import type { TierFilter } from "./tier.ts";
+
+/** How far one lane has come. */
+export interface Progress {
+  readonly lane: number;
+  readonly task: FsTask;
+  readonly converter: EventConverter;
+  /** Its events in `merged` so far. */
+  merged: number;
+  where: string;
+  /** The number of its operation. */
+  op: number;
+  /** What the current operation is to do, and has done; null when nothing is known. */
+  expected: ExpectedEvents | null;
+  filter: TierFilter | null;
+  got: RecordedEvent[];
+  /** Updates of time stamps that it may still make. */
+  updates: number[];
+  /** The processor that it was on when that mattered last. */
+  processor: number;
+  /** How many times it is still to let a lock go in an operation that shows nothing else. */
+  unlocks: number;
+  /** It has no more operations. */
+  done: boolean;
+}
