@@ -18,10 +18,19 @@ test("a file that is not formatted stops the command before anything else runs",
   expect(status).toBe(1);
   expect(lines[0]).toMatch(/^check format: .* FAILED, \d+\.\d s$/);
   expect(lines.join("\n")).toContain("crooked.ts");
-  expect(lines.at(-1)).toBe(
-    'faultline: the check "format" failed; those after it did not run. Again: npm test -- format',
-  );
+  expect(lines.at(-1)).toBe('faultline: the check "format" failed; the rest did not run. Again: npm test -- format');
   expect(lines.filter((line) => line.startsWith("check ")).length).toBe(1);
+});
+
+test("a check that fails lets the one beside it end, and no other begins", () => {
+  const tree = repository({ "test/address.ts": `export const at = "${"https:"}//somewhere.example";\n` });
+  const { status, lines } = check(tree, "text", "model", "types");
+  expect(status).toBe(1);
+  expect(lines.filter((line) => line.startsWith("check ")).map((line) => line.split(":")[0])).toEqual(
+    expect.arrayContaining(["check text", "check model"]),
+  );
+  expect(lines.join("\n")).not.toContain("check types");
+  expect(lines.at(-1)).toBe('faultline: the check "text" failed; the rest did not run. Again: npm test -- text');
 });
 
 test("what must not compile and does is an error, like what must compile and does not", () => {
