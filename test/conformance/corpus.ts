@@ -9,7 +9,7 @@ import { parseMeta, parseRecordings, parseScenarios, type Recording, type Scenar
 
 export const KERNELS = ["5.10", "6.1", "6.12", "7.2"] as const;
 
-/** Sixteen themes written by hand; sets made by chance; and variations of the hand-written ones. */
+/** Seventeen themes written by hand; sets made by chance; and variations of the hand-written ones. */
 export const THEMES = [
   "01-write-resident",
   "02-write-faults",
@@ -27,6 +27,7 @@ export const THEMES = [
   "14-races",
   "15-fiemap",
   "16-lockless",
+  "17-readahead",
   "rand-1",
   "rand-2",
   "rand-3",

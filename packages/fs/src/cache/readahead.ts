@@ -31,6 +31,8 @@ export interface ReadaheadRevision {
   readonly marksLastWindow: boolean;
   /** Read-ahead sees how far the read that needs it has come, not only where the one before ended: 5.12 to 6.x. */
   readonly seesProgress: boolean;
+  /** The window that a mark starts ends at a multiple of so many pages, if it can: of four on 7.2, and not yet on 6.12. */
+  readonly markedEndsAt: number;
 }
 
 /**
@@ -145,10 +147,12 @@ function* asyncSince610(
   if (index === ra.start + ra.size - ra.asyncSize) {
     ra.start += ra.size;
     ra.size = nextWindow(mapping, ra.size, max);
-    ra.asyncSize = ra.size;
   } else if (!continueBehindCached(mapping, ra, index, requested, max)) {
     return;
   }
+  const over = (ra.start + ra.size) % mapping.host.sb.readahead.markedEndsAt;
+  if (over < ra.size) ra.size -= over;
+  ra.asyncSize = ra.size;
   yield* readWindow(task, mapping, ra.start, ra.size, ra.asyncSize);
 }
 

@@ -26,6 +26,7 @@ export const GFS2_7_2: Gfs2Revision = {
     windowsShrink: false,
     marksLastWindow: false,
     seesProgress: false,
+    markedEndsAt: 4,
   },
   iomap: {
     shortCopies: SHORT_COPIES,
@@ -72,6 +73,7 @@ export const GFS2_6_12: Gfs2Revision = {
     windowsShrink: false,
     marksLastWindow: true,
     seesProgress: false,
+    markedEndsAt: 1,
   },
   iomap: { ...GFS2_7_2.iomap, dioAligns: "segments", inlineReadCounts: "nothing" },
   zeroesBeyondEof: true,
@@ -92,6 +94,7 @@ export const GFS2_6_1: Gfs2Revision = {
     windowsShrink: false,
     marksLastWindow: true,
     seesProgress: true,
+    markedEndsAt: 1,
   },
   iomap: { ...GFS2_6_12.iomap, zeroingExtends: true, writeEndIsBoolean: false },
   readBatch: 15,
