@@ -1,9 +1,10 @@
 // A recording against a run of the same scenario: what differs, tier by tier.
 
+import { countLeftOut, cutLike, cutRounds } from "./cut.ts";
 import { eventText, expandRepeats } from "./events.ts";
 import type { Scenario } from "./op.ts";
-import type { FinalFile, OpResult, OpTrace, RecordedEvent, Recording } from "./result.ts";
-import { eventsOfTier, TIERS, type Tier, tierOfField, withoutKinds } from "./tier.ts";
+import type { FinalFile, OpResult, OpTrace, Recording } from "./result.ts";
+import { eventsOfTier, TIERS, type Tier, tierOfField, tierOfKind, withoutKinds } from "./tier.ts";
 
 export interface Difference {
   readonly tier: Tier;
@@ -154,7 +155,9 @@ function compareTraces(
   const [wanted, got] = [tracesByOp(scenario, expected), tracesByOp(scenario, actual)];
   for (const where of new Set([...wanted.keys(), ...got.keys()])) {
     const [one, other] = [wanted.get(where), got.get(where)];
-    const events = firstDifference(one, other, tier, unseen);
+    const endless = one !== undefined && isEndless(expected, one);
+    if (!endless) differences.push(...compareLeftOut(where, one, other, tier));
+    const events = firstDifference(one, other, { tier, unseen, endless });
     if (events === null) continue;
     const { at } = events;
     differences.push({
@@ -184,29 +187,49 @@ function tracesByOp(scenario: Scenario, recording: Recording): Map<string, OpTra
   return traces;
 }
 
+/** Did the operation go on until a signal ended it? */
+function isEndless({ hang, killable, results, threads, post }: Recording, { op, thread, ...trace }: OpTrace): boolean {
+  const list = thread !== undefined ? threads?.[thread] : trace.post === true ? post : results;
+  return hang === true && killable === true && list?.[op] === undefined;
+}
+
+/** Of the kinds that a long recording had to leave out it says how many there were. */
+function compareLeftOut(
+  where: string,
+  expected: OpTrace | undefined,
+  actual: OpTrace | undefined,
+  tier: Exclude<Tier, "results">,
+): Difference[] {
+  const elided = expected?.elided ?? {};
+  const counts = countLeftOut(expandRepeats(actual?.events ?? []), elided);
+  return [...counts].flatMap(([kind, count]) =>
+    tierOfKind(kind) === tier && count !== elided[kind]
+      ? [{ tier, where, what: `number of ${kind}`, expected: String(elided[kind]), actual: String(count) }]
+      : [],
+  );
+}
+
+interface ListOptions {
+  readonly tier: Exclude<Tier, "results">;
+  readonly unseen: ReadonlySet<string>;
+  readonly endless: boolean;
+}
+
 /** Where two lists part; null when they are equal. */
 function firstDifference(
   expected: OpTrace | undefined,
   actual: OpTrace | undefined,
-  tier: Exclude<Tier, "results">,
-  unseen: ReadonlySet<string>,
+  { tier, unseen, endless }: ListOptions,
 ): EventDifference | null {
   const without = new Set([...unseen, ...Object.keys(expected?.elided ?? {})]);
-  const whole = expandRepeats(expected?.events ?? []);
-  const cut = cutLike(whole, withoutKinds(expandRepeats(actual?.events ?? []), without));
+  const [recorded, ran] = [expected, actual].map((trace) =>
+    withoutKinds(expandRepeats(trace?.events ?? []), new Set([...without, "update_time"])),
+  );
+  const whole = endless ? cutRounds(recorded) : recorded;
   const wanted = eventsOfTier(whole, tier, without).map(eventText);
-  const got = eventsOfTier(cut, tier, without).map(eventText);
+  const got = eventsOfTier(cutLike(whole, ran, endless), tier, without).map(eventText);
   for (let at = 0; at < Math.max(wanted.length, got.length); at++) {
     if (wanted[at] !== got[at]) return { at, expected: wanted, actual: got };
   }
   return null;
-}
-
-/** Cut the middle out of a list as it was cut out of a recording that was too long: `["...", n]` stands for n events. */
-function cutLike(recorded: readonly RecordedEvent[], events: readonly RecordedEvent[]): readonly RecordedEvent[] {
-  const gap = recorded.findIndex(([name]) => name === "...");
-  if (gap < 0) return events;
-  const tail = recorded.length - gap - 1;
-  const left = Math.max(0, events.length - gap - tail);
-  return [...events.slice(0, gap), ["...", left], ...events.slice(gap + left)];
 }

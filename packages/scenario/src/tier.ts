@@ -69,6 +69,11 @@ export function withoutKinds(events: readonly RecordedEvent[], kinds: ReadonlySe
   return pairReturns(events.filter(([name]) => !kinds.has(String(name))));
 }
 
+/** The tier that compares a kind of event wherever it stands. */
+export function tierOfKind(kind: string): Exclude<Tier, "results"> {
+  return PROTOCOL.has(kind) ? "protocol" : "memory";
+}
+
 /** Values that are a memory matter wherever they stand. */
 const MEMORY_FIELDS: ReadonlySet<string> = new Set(["minflt", "majflt", "resident"]);
 /** Operations that give a picture of residency, and what they call it. */
