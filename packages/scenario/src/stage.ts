@@ -114,6 +114,11 @@ export class Countdown extends WaitChannel {
     return this.#left <= 0;
   }
 
+  /** Threads wait for each other in futexes. */
+  override get killable(): boolean {
+    return true;
+  }
+
   done(): void {
     this.#left--;
     this.#world?.accesses?.release(this.#id);
