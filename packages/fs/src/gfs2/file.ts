@@ -162,9 +162,14 @@ export function* fileUpdateTime(task: UserTask, inode: Gfs2Inode, locked: boolea
     const status = yield* gfs2GlockNq(task, holder);
     if (status === 0) gfs2GlockDq(task, holder);
   }
-  inode.mtime = Math.floor(task.world.now / JIFFY);
+  setTimes(task, inode);
   inode.markTimesDirty();
   task.world.trace?.emit(task, "gfs2_update_time_ret", 0);
+}
+
+/** The file changes now: until the clock ticks, a write has no time to note. Context: atomic; the inode glock is held. */
+export function setTimes(task: UserTask, inode: Gfs2Inode): void {
+  inode.mtime = Math.floor(task.world.now / JIFFY);
 }
 
 /** Microseconds of one clock tick (HZ = 250). */

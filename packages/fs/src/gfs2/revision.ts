@@ -48,7 +48,7 @@ export interface Gfs2Revision {
   readonly unstuffsEmptyPage: boolean;
   /** Truncating and punching zero the rest of a block also where it lies behind the end of the file (7.2 does not). */
   readonly zeroesBeyondEof: boolean;
-  /** Direct writes do not update the time stamps beforehand: 6.x on. */
+  /** Direct writes do not update the time stamps beforehand: 6.12 on, and not yet in 6.1. */
   readonly directKeepsTimes: boolean;
   /** write() knows RWF_NOAPPEND (6.9 on), RWF_ATOMIC and RWF_DONTCACHE (6.11, 6.14 on). */
   readonly rwfFlags: number;

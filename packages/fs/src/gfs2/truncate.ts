@@ -20,7 +20,7 @@ import { STUFFED_MAX } from "../disk/block-map.ts";
 import { iomapZeroRange } from "../iomap/zero-range.ts";
 import { type File, O_DSYNC, O_SYNC } from "../vfs/file.ts";
 import { allocateBlocks, gfs2IomapOps, gfs2UnstuffDinode, gfs2WriteAllocRequired } from "./bmap.ts";
-import { fileUpdateTime } from "./file.ts";
+import { fileUpdateTime, setTimes } from "./file.ts";
 import { gfs2Fsync } from "./fsync.ts";
 import { Gfs2Holder } from "./glock.ts";
 import { gfs2GlockDq, gfs2GlockNq } from "./glock-queue.ts";
@@ -64,6 +64,7 @@ function* doGrow(task: UserTask, inode: Gfs2Inode, size: number): MaySleep<Statu
   }
   if (size !== inode.size) {
     inode.size = size;
+    setTimes(task, inode);
     inode.markDirty();
   }
   return 0;
@@ -79,6 +80,7 @@ function* doShrink(task: UserTask, inode: Gfs2Inode, size: number): MaySleep<Sta
     if (status !== 0) return status;
   }
   inode.size = size;
+  setTimes(task, inode);
   inode.markDirty();
   yield* truncatePagecache(task, inode.mapping, size);
   const { disk } = inode.sb;

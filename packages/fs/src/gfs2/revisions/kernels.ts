@@ -98,6 +98,7 @@ export const GFS2_6_1: Gfs2Revision = {
   },
   iomap: { ...GFS2_6_12.iomap, zeroingExtends: true, writeEndIsBoolean: false },
   readBatch: 15,
+  directKeepsTimes: false,
   rwfFlags: RWF_5_10,
   pipesKnowNowait: false,
 };
@@ -125,7 +126,6 @@ export const GFS2_5_10: Gfs2Revision = {
   locksInIomap: true,
   freesWholeTail: true,
   unstuffsEmptyPage: false,
-  directKeepsTimes: false,
   fiemap: fiemapFaulting,
   bufferedRead: bufferedRead510,
   bufferedWrite: bufferedWrite510,

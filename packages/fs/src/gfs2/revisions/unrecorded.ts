@@ -19,7 +19,6 @@ export const GFS2_5_18: Gfs2Revision = {
   uio: UIO_5_16,
   iomap: { ...GFS2_6_1.iomap, throttlesFirst: false, dioAligns: "bytes" },
   readahead: { ...GFS2_6_1.readahead, windowsShrink: true },
-  directKeepsTimes: false,
   fiemap: fiemapFaulting,
   bufferedRead: bufferedReadWith(shouldFaultInPages),
   bufferedWrite: bufferedWriteWith(true),
