@@ -2,6 +2,7 @@
 
 import { countLeftOut, cutLike, cutRounds } from "./cut.ts";
 import { eventText, expandRepeats } from "./events.ts";
+import { lostReturns } from "./lost-returns.ts";
 import type { Scenario } from "./op.ts";
 import type { FinalFile, OpResult, OpTrace, Recording } from "./result.ts";
 import { eventsOfTier, TIERS, type Tier, tierOfField, tierOfKind, withoutKinds } from "./tier.ts";
@@ -38,7 +39,8 @@ export function compareRecordings(
   actual: Recording,
   options: CompareOptions = {},
 ): Difference[] {
-  const { tiers = TIERS, unseen = new Set<string>() } = options;
+  const { tiers = TIERS } = options;
+  const unseen = new Set([...(options.unseen ?? []), ...lostReturns(expected)]);
   const differences: Difference[] = [];
   // A machine that stopped kept nothing but its last words.
   if (expected.unfinished === true) return tiers.includes("results") ? compareVerdict(expected, actual) : [];

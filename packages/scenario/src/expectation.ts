@@ -4,10 +4,11 @@
 // after its threads.
 
 import { eventText, expandRepeats } from "./events.ts";
+import { lostReturns } from "./lost-returns.ts";
 import type { Op, Scenario } from "./op.ts";
 import type { OpResult, OpTrace, RecordedEvent, Recording } from "./result.ts";
 import type { OpPlace } from "./run.ts";
-import { eventsOfTier, type Tier } from "./tier.ts";
+import { eventsOfTier, isHidden, type Tier } from "./tier.ts";
 import { UNTRACED } from "./untraced.ts";
 
 /** The kinds of events that `interleave` holds. */
@@ -61,7 +62,8 @@ export class Expectation {
   readonly positions: readonly (readonly number[])[];
   /** The end of `merged` was cut off. */
   readonly mergedCut: boolean;
-  readonly #unseen: ReadonlySet<string>;
+  /** Kinds of events that the recording cannot show, as `eventsOfTier` takes them. */
+  readonly unseen: ReadonlySet<string>;
   readonly #traces: ReadonlyMap<string, OpTrace>;
   readonly #expected = new Map<string, ExpectedEvents>();
 
@@ -69,12 +71,12 @@ export class Expectation {
     this.scenario = scenario;
     this.recording = recording;
     this.tier = tier;
-    this.#unseen = unseen;
+    this.unseen = new Set([...unseen, ...lostReturns(recording)]);
     this.#traces = new Map(recording.trace.map((trace) => [keyOf(trace), trace]));
     const events = expandRepeats(recording.interleave ?? []);
     const gap = events.findIndex(([lane]) => lane === "...");
     this.mergedCut = gap >= 0;
-    this.merged = mergedEvents(gap < 0 ? events : events.slice(0, gap));
+    this.merged = mergedEvents(gap < 0 ? events : events.slice(0, gap), this.unseen);
     this.positions = [...scenario.threads, []].map((_, lane) =>
       this.merged.flatMap((event, position) => (event.lane === lane ? [position] : [])),
     );
@@ -103,7 +105,7 @@ export class Expectation {
     const key = keyOf(at);
     let expected = this.#expected.get(key);
     if (expected === undefined) {
-      expected = expectedEvents(this.#traces.get(key), tier, this.#unseen);
+      expected = expectedEvents(this.#traces.get(key), tier, this.unseen);
       this.#expected.set(key, expected);
     }
     return expected;
@@ -114,11 +116,11 @@ function keyOf({ op, thread, post }: OpPlace): string {
   return `${thread ?? (post === true ? "post" : "ops")}/${op}`;
 }
 
-function mergedEvents(events: readonly RecordedEvent[]): MergedEvent[] {
+function mergedEvents(events: readonly RecordedEvent[], unseen: ReadonlySet<string>): MergedEvent[] {
   const merged: MergedEvent[] = [];
   const turns = new Map<string, number>();
   for (const [lane, ...event] of events) {
-    if (!isMerged(event)) continue;
+    if (!isMerged(event) || isHidden(event, unseen)) continue;
     const file = lockedFile(event);
     const turn = turns.get(file) ?? 0;
     turns.set(file, turn + 1);

@@ -37,20 +37,38 @@ interface ExtentEnd {
   readonly block: number;
 }
 
+/** A mapping that was asked for: of which file, and for how many bytes. */
+interface Asked {
+  file: string;
+  readonly length: number;
+  returned: boolean;
+}
+
 /** Where mappings ended although more was asked for, each with a key of its own. */
 function extentEnds({ trace }: Recording): Map<string, ExtentEnd> {
   const ends = new Map<string, ExtentEnd>();
   for (const { events } of trace) {
+    // A copy under a mapping may fault, and read another file.
+    const under: Asked[] = [];
     let file = "";
-    let asked = 0;
     for (const event of expandRepeats(events)) {
       const [name, first, pos, , length] = event;
-      if (name === "glock_nq") file = String(first);
-      if (first !== "pos") continue;
-      if (name === "iomap_begin") asked = Number(length);
+      const last = under[under.length - 1];
+      if (name === "glock_nq") {
+        file = String(first);
+        // On some kernels it is the mapping that takes the lock.
+        if (last?.returned === false) last.file = file;
+      }
+      if (name === "iomap_begin" && first === "pos") {
+        under.push({ file, length: Number(length), returned: event.includes("ret") });
+      } else if (name === "iomap_begin" && last !== undefined) {
+        last.returned = true;
+      }
+      if (name !== "iomap_end" || first !== "pos") continue;
+      const asked = under.pop();
       const block = (Number(pos) + Number(length)) / PAGE_SIZE;
-      if (name === "iomap_end" && file !== "" && Number(length) < asked && Number.isInteger(block)) {
-        ends.set(`${file} ${block}`, { file, block });
+      if (asked !== undefined && asked.file !== "" && Number(length) < asked.length && Number.isInteger(block)) {
+        ends.set(`${asked.file} ${block}`, { file: asked.file, block });
       }
     }
   }

@@ -32,7 +32,7 @@ const PROTOCOL: ReadonlySet<unknown> = new Set([
  * The events that a tier compares, paired anew. The memory tier compares all events, so that their order
  * among those of the protocol counts too.
  *
- * `without`: kinds that one side cannot have.
+ * `without`: kinds that one side cannot have; "mm_fault ret" stands for the returns of a kind.
  */
 export function eventsOfTier(
   events: readonly RecordedEvent[],
@@ -40,7 +40,7 @@ export function eventsOfTier(
   without: ReadonlySet<string>,
 ): RecordedEvent[] {
   const filter = new TierFilter(tier, without);
-  return pairReturns(events.filter((event) => filter.keeps(event)));
+  return pairReturns(events.filter((event) => filter.keeps(event)).map((event) => withoutReturn(event, without)));
 }
 
 /** eventsOfTier, event by event, without the pairing. */
@@ -57,7 +57,7 @@ export class TierFilter {
   keeps(event: RecordedEvent): boolean {
     const kind = String(event[0]);
     if (kind === "iomap_write") this.#writing = !event.includes("ret");
-    if (kind === "update_time" || this.#without.has(kind)) return false;
+    if (kind === "update_time" || isHidden(event, this.#without)) return false;
     if (this.#tier === "memory" || PROTOCOL.has(kind) || kind === "...") return true;
     // What is faulted in page by page below iomap is a memory matter; what the filesystem faults in is a retry.
     return kind === "fault_in_readable" && !this.#writing;
@@ -66,7 +66,19 @@ export class TierFilter {
 
 /** The events without some kinds, paired anew. */
 export function withoutKinds(events: readonly RecordedEvent[], kinds: ReadonlySet<string>): RecordedEvent[] {
-  return pairReturns(events.filter(([name]) => !kinds.has(String(name))));
+  return pairReturns(events.filter((event) => !isHidden(event, kinds)).map((event) => withoutReturn(event, kinds)));
+}
+
+/** Is it of a kind that is left out, or a return ("mm_fault ret") of such a kind? */
+export function isHidden(event: RecordedEvent, without: ReadonlySet<string>): boolean {
+  const [name] = event;
+  return without.has(String(name)) || (event[1] === "ret" && event.length === 3 && without.has(`${name} ret`));
+}
+
+/** A call as it looks if the returns of its kind are left out. */
+function withoutReturn(event: RecordedEvent, without: ReadonlySet<string>): RecordedEvent {
+  const at = without.size === 0 ? -1 : event.indexOf("ret");
+  return at > 1 && without.has(`${event[0]} ret`) ? [event[0], ...event.slice(1, at)] : event;
 }
 
 /** The tier that compares a kind of event wherever it stands. */
