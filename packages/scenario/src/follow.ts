@@ -5,23 +5,26 @@
 // The recording orders lock events only, and a long one only its first and last ones. Where a task could also have gone
 // on for a while, or a disk request could have been over already, a plan says whether that is so: that is what is
 // searched. What the next event of the recording tells is not: whether the clock has ticked, and what a look at the
-// dirty throttle finds.
+// dirty throttle finds. And what each thread is to find in the page cache tells mostly who has to go on first.
 
 import type * as fs from "@faultline/fs";
 import { type Chooser, STOP, type Task, type TraceEvent, type Tracer, WaitChannel } from "@faultline/kernel";
 import type { Circumstances } from "./circumstances.ts";
 import { differingFields } from "./compare.ts";
-import { convertEvent, EventConverter, type Places } from "./convert.ts";
+import { convertEvent, EventConverter } from "./convert.ts";
 import { eventText } from "./events.ts";
 import { type Expectation, isMerged, lockedFile } from "./expectation.ts";
 import type { ExtentChooser } from "./extents.ts";
+import { Foresight } from "./foresight.ts";
+import type { Names } from "./maps.ts";
 import type { OpName } from "./op.ts";
 import type { ChoiceKind, Ending, Plan } from "./plan.ts";
 import type { Progress } from "./progress.ts";
 import type { OpResult, RecordedEvent } from "./result.ts";
 import type { OpPlace, RunObserver } from "./run.ts";
+import { StepLog } from "./step-log.ts";
 import { ThrottleReader } from "./throttle-reader.ts";
-import { TIERS, TierFilter } from "./tier.ts";
+import { isHidden, TIERS, TierFilter } from "./tier.ts";
 
 /** A task that is let go on before its turn. */
 interface Burst {
@@ -35,6 +38,9 @@ const ABOUT: readonly (readonly [RegExp, ChoiceKind])[] = [
   [/balance_dirty|fault_in_(readable|safe_w) .* instead of fault_in_/, "throttle"],
   [/: another /, "quiet"],
 ];
+
+/** So many choices are looked at before the others. */
+const MOST_SUSPECTS = 16;
 
 /** Operations without events of their own that open a file, and how often that lets a lock go. */
 const OPENING: ReadonlySet<OpName> = new Set(["open", "evict"]);
@@ -59,13 +65,15 @@ export class Follower implements Chooser, RunObserver {
   readonly #byPid = new Map<number, Progress>();
   readonly #lanes: (Progress | undefined)[] = [];
   #tracer: Tracer | null = null;
-  #places: Places | null = null;
+  #places: Names | null = null;
+  #foresight: Foresight | null = null;
   #seen = 0;
   /** An operation has begun or ended since then. */
   #border = false;
   /** Dinodes in the journal when somebody was picked the last time. */
   #journaled = 0;
   #burst: Burst | null = null;
+  readonly #steps = new StepLog();
 
   constructor(expectation: Expectation, plan: Plan, circumstances: Circumstances, extents: ExtentChooser) {
     this.#expectation = expectation;
@@ -75,9 +83,10 @@ export class Follower implements Chooser, RunObserver {
     this.#extents = extents;
   }
 
-  begin(tracer: Tracer, places: Places): void {
+  begin(tracer: Tracer, names: Names): void {
     this.#tracer = tracer;
-    this.#places = places;
+    this.#places = names;
+    this.#foresight = new Foresight(this.#expectation, names);
     this.#seen = tracer.count;
   }
 
@@ -138,6 +147,7 @@ export class Follower implements Chooser, RunObserver {
     // Who is in the middle of an operation without events finishes it, if nothing speaks against it.
     const current = this.#byPid.get(runnable[0].pid);
     if (current?.expected === null && (current.unlocks <= 0 || this.#nextMerged(current) === undefined)) first = 0;
+    first = this.#foreseen(runnable, first);
     const quiet = runnable.some(({ pid }) => this.#byPid.get(pid)?.expected === null);
     const others = runnable.map((_, i) => i).filter((i) => i !== first);
     const options = [
@@ -156,8 +166,10 @@ export class Follower implements Chooser, RunObserver {
       this.#where(runnable),
       options.length,
       this.#border,
+      options.map((option) => runnable[option.i].pid),
     );
     this.#border = false;
+    this.#steps.chosen(this.#plan.choices - 1);
     const { i, far } = options[picked];
     if (i !== first) this.#burst = { task: runnable[i], left: far ? limit - 1 : 0, steps: 1 };
     return i;
@@ -165,6 +177,7 @@ export class Follower implements Chooser, RunObserver {
 
   choose(choice: string, _count: number, about = ""): number {
     if (choice === "extent") return this.#extents.choose(choice);
+    if (choice === "interruption") return this.#isInterrupted(about) ? 1 : 0;
     if (choice === "debt") {
       this.#throttle.left = Number(about);
       return this.#circumstances.debt;
@@ -201,6 +214,35 @@ export class Follower implements Chooser, RunObserver {
         );
   }
 
+  /** Who is to go on by what the next event of each lane says of the page cache. */
+  #foreseen(runnable: readonly Task[], first: number): number {
+    const foresight = this.#foresight as Foresight;
+    const lanes = runnable.map(({ pid }) => this.#byPid.get(pid));
+    const outlooks = lanes.map((lane) => {
+      if (lane === undefined) return null;
+      const { outlook, goesOn } = foresight.outlook(lane);
+      return outlook === "now" && goesOn && !this.#hasTurn(lane) ? null : outlook;
+    });
+    if (outlooks[first] === "now") return first;
+    // What one lane is to find another one may take away.
+    const due = outlooks.indexOf("now");
+    if (due >= 0 || outlooks[first] !== "later") return due >= 0 ? due : first;
+    const disk = runnable.findIndex(({ daemon, comm }) => daemon && comm.startsWith("disk "));
+    if (disk >= 0 && foresight.isBeingRead(lanes[first] as Progress)) return disk;
+    const other = lanes.findIndex(
+      (lane, i) => lane !== undefined && outlooks[i] === "any" && (lane.interruptedAt !== null || this.#hasTurn(lane)),
+    );
+    return other >= 0 ? other : disk >= 0 ? disk : first;
+  }
+
+  /** Does the recorded order say nothing against the lane's next lock event? */
+  #hasTurn(lane: Progress): boolean {
+    const position = this.#nextMerged(lane);
+    if (position === undefined) return true;
+    const { file, turn } = this.#expectation.merged[position];
+    return file === "" || (this.#turns.get(file) ?? 0) >= turn;
+  }
+
   /** How far everybody has come, and who can go on. */
   #where(runnable: readonly Task[]): string {
     let where = "";
@@ -219,10 +261,11 @@ export class Follower implements Chooser, RunObserver {
   }
 
   #enter(at: OpPlace, task: fs.FsTask): Progress {
+    task.world.accesses = this.#steps;
     const progress: Progress = {
       lane: this.#expectation.lane(at),
       task,
-      converter: new EventConverter(this.#places as Places),
+      converter: new EventConverter(this.#places as Names),
       merged: 0,
       where: "",
       op: 0,
@@ -232,6 +275,7 @@ export class Follower implements Chooser, RunObserver {
       updates: [],
       processor: this.#circumstances.processorOf(this.#expectation.lane(at)),
       unlocks: 0,
+      interruptedAt: null,
       done: false,
     };
     this.#byPid.set(task.pid, progress);
@@ -279,7 +323,13 @@ export class Follower implements Chooser, RunObserver {
   get ending(): Ending {
     const { tooFar } = this;
     const about = ABOUT.find(([pattern]) => pattern.test(this.failure ?? ""))?.[1] ?? "task";
-    return { matched: this.#matched, tooFar, about, failure: `${this.failure} at ${this.#failedAt}` };
+    return {
+      matched: this.#matched,
+      tooFar,
+      about,
+      failure: `${this.failure} at ${this.#failedAt}`,
+      suspects: this.#steps.suspects(MOST_SUSPECTS),
+    };
   }
 
   /** The lane of the running task. */
@@ -296,6 +346,17 @@ export class Follower implements Chooser, RunObserver {
     const at = updates.indexOf(got.length);
     if (at >= 0) updates.splice(at, 1);
     return at >= 0;
+  }
+
+  /** Does somebody else add the next page before the running task does? `about`: its file and place. */
+  #isInterrupted(about: string): boolean {
+    if (this.#tracer === null || this.failure !== null) return false;
+    this.#look();
+    const progress = this.#current();
+    const [ino, page] = about.split(" ").map(Number);
+    if (progress === undefined || !(this.#foresight as Foresight).endsBatch(progress, page)) return false;
+    progress.interruptedAt = { ino, page };
+    return true;
   }
 
   /** What timing has to do with the running task's look at the throttle. */
@@ -316,6 +377,7 @@ export class Follower implements Chooser, RunObserver {
       const progress = this.#byPid.get(event.task);
       if (progress === undefined || this.failure !== null) continue;
       this.#checkMerged(progress, event);
+      progress.interruptedAt = null;
       const converted = progress.converter.next(event);
       if (converted !== null) this.#checkOwn(progress, converted);
     }
@@ -323,11 +385,11 @@ export class Follower implements Chooser, RunObserver {
   }
 
   #checkMerged(progress: Progress, event: TraceEvent): void {
-    const { merged, positions, mergedCut } = this.#expectation;
+    const { merged, positions, mergedCut, unseen } = this.#expectation;
     const { lane, task } = progress;
     if (lane === this.#expectation.scenario.threads.length) return;
-    const converted = convertEvent(event, this.#places as Places);
-    if (converted === null || !isMerged(converted)) return;
+    const converted = convertEvent(event, this.#places as Names);
+    if (converted === null || !isMerged(converted) || isHidden(converted, unseen)) return;
     const position = positions[lane][progress.merged++];
     const text = eventText(converted);
     if (position === undefined) {

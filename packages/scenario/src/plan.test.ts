@@ -10,7 +10,8 @@ function search(wanted: readonly number[], maxRuns: number): { runs: number; fou
     let matched = 0;
     while (matched < wanted.length && plan.choose("task", `${matched}`, 3).picked === wanted[matched]) matched++;
     if (matched === wanted.length) return { runs, found: true };
-    if (!plan.next({ matched, tooFar: 0, about: "task", failure: `at ${matched}` })) return { runs, found: false };
+    if (!plan.next({ matched, tooFar: 0, about: "task", failure: `at ${matched}`, suspects: [] }))
+      return { runs, found: false };
   }
   return { runs: maxRuns, found: false };
 }
@@ -29,7 +30,7 @@ test("a deviation holds when something before it goes another way", () => {
     return plan.choose("task", "there", 2).picked;
   };
   expect(run(false)).toBe(0);
-  plan.next({ matched: 1, tooFar: 0, about: "task", failure: "there" });
+  plan.next({ matched: 1, tooFar: 0, about: "task", failure: "there", suspects: [] });
   expect([run(false), run(true)]).toEqual([1, 1]);
 });
 
@@ -39,7 +40,7 @@ test("what went too far goes less far", () => {
   for (const tooFar of [0, 5, 3]) {
     plan.restart();
     limits.push(plan.choose("task", "there", 2).limit);
-    plan.next({ matched: 1, tooFar, about: "task", failure: "there" });
+    plan.next({ matched: 1, tooFar, about: "task", failure: "there", suspects: [] });
   }
   plan.restart();
   expect([...limits, plan.choose("task", "there", 2).limit]).toEqual([Infinity, Infinity, 4, 2]);

@@ -5,6 +5,8 @@
 // A point is known by what had happened by then, not by its number: a deviation holds also when something before it
 // went another way.
 
+import type { Suspect } from "./step-log.ts";
+
 /**
  * What a choice is about. "quiet": tasks of which one is in an operation that shows nothing; "commit": tasks of which
  * one goes on to commit the journal.
@@ -27,6 +29,8 @@ interface Point {
   readonly stale: boolean;
   /** An operation has begun or ended since the point before. */
   readonly border: boolean;
+  /** Whom each possibility lets go on, if it is about that. */
+  readonly pids: readonly number[];
 }
 
 /** How a run ended that has left the recording. */
@@ -39,6 +43,8 @@ export interface Ending {
   readonly about: ChoiceKind;
   /** What went wrong, and where. */
   readonly failure: string;
+  /** Choices that what went wrong may have to do with, the likeliest first. */
+  readonly suspects: readonly Suspect[];
 }
 
 /** A run that was made, and how many of its neighbours were tried. */
@@ -74,12 +80,17 @@ export class Plan {
     this.#last = "";
   }
 
+  /** How many choices there were. */
+  get choices(): number {
+    return this.#points.length;
+  }
+
   /** `where`: what has happened by now; `border`: an operation has begun or ended. Returns: the possibility to take, and how far. */
-  choose(kind: ChoiceKind, where: string, count: number, border = false): Deviation {
+  choose(kind: ChoiceKind, where: string, count: number, border = false, pids: readonly number[] = []): Deviation {
     const visits = this.#visits.get(where) ?? 0;
     this.#visits.set(where, visits + 1);
     const key = `${kind} ${where} ${visits}`;
-    this.#points.push({ key, kind, count, stale: visits > 0, border });
+    this.#points.push({ key, kind, count, stale: visits > 0, border, pids });
     const deviation = this.#deviations.get(key);
     if (deviation === undefined || deviation.picked >= count) return { picked: 0, limit: FAR };
     this.#last = key;
@@ -93,7 +104,7 @@ export class Plan {
   }
 
   /** Decide on the next run. Returns: false when everything was tried. */
-  next({ matched, tooFar, about, failure }: Ending): boolean {
+  next({ matched, tooFar, about, failure, suspects }: Ending): boolean {
     const deviations = this.#deviations;
     const last = deviations.get(this.#last);
     if (last !== undefined && tooFar > 1) {
@@ -103,7 +114,13 @@ export class Plan {
       const parent = this.#parent;
       const useless = parent !== null && failure === parent.failure;
       const counts = useless ? Math.min(matched, parent.matched) - USELESS : matched;
-      this.#open.push({ deviations, matched: counts, failure, more: further(this.#points, about), children: 0 });
+      this.#open.push({
+        deviations,
+        matched: counts,
+        failure,
+        more: further(this.#points, about, suspects),
+        children: 0,
+      });
     }
     for (;;) {
       const best = this.#best();
@@ -144,14 +161,33 @@ function rank({ matched, children }: Tried): number {
   return matched - children;
 }
 
-function* further(points: readonly Point[], about: ChoiceKind): Generator<[string, Deviation], void, void> {
+function* further(
+  points: readonly Point[],
+  about: ChoiceKind,
+  suspects: readonly Suspect[],
+): Generator<[string, Deviation], void, void> {
+  const likely = about === "throttle" ? [] : suspects;
+  for (let at = points.length - 1; at >= points.length - LATEST && at >= 0 && likely.length > 0; at--) {
+    yield* deviationsAt(points[at]);
+  }
+  for (const { choice, pid, direct } of likely) if (direct) yield* deviationsAt(points[choice], pid);
   for (const kinds of ORDER[about]) {
     for (const isPlace of about === "quiet" ? [isBorder, ...PLACES] : PLACES) {
+      // What the task had to do with others before is likelier than what is far.
+      if (isPlace === FAR_PLACE) for (const { choice, pid } of likely) yield* deviationsAt(points[choice], pid);
       for (let at = points.length - 1; at >= 0; at--) {
-        const { key, kind, count } = points[at];
-        if (!kinds.includes(kind) || !isPlace(points[at], points.length - at <= NEAR)) continue;
-        for (let picked = 1; picked < count; picked++) yield [key, { picked, limit: FAR }];
+        if (!kinds.includes(points[at].kind) || !isPlace(points[at], points.length - at <= NEAR)) continue;
+        yield* deviationsAt(points[at]);
       }
+    }
+  }
+}
+
+/** All but the first possibility, those that let this task go on before the others. */
+function* deviationsAt({ key, count, pids }: Point, pid = -1): Generator<[string, Deviation], void, void> {
+  for (const wanted of [true, false]) {
+    for (let picked = 1; picked < count; picked++) {
+      if ((pids[picked] === pid) === wanted) yield [key, { picked, limit: FAR }];
     }
   }
 }
@@ -160,11 +196,14 @@ type IsPlace = (point: Point, near: boolean) => boolean;
 
 /** So many points before the end are near it. */
 const NEAR = 16;
+/** So many of the latest points are varied before those that the log of steps suspects. */
+const LATEST = 2;
+const FAR_PLACE: IsPlace = ({ stale }, near) => !near && !stale;
 /** Which points to vary first: what went wrong is usually near, and because of what shows. */
 const PLACES: readonly IsPlace[] = [
   ({ stale }, near) => near && !stale,
   ({ stale }, near) => near && stale,
-  ({ stale }, near) => !near && !stale,
+  FAR_PLACE,
   ({ stale }, near) => !near && stale,
 ];
 /** What an operation gives that shows nothing else depends on what had happened when it began. */

@@ -26,6 +26,8 @@ export interface Progress {
   processor: number;
   /** How many times it is still to let a lock go in an operation that shows nothing else. */
   unlocks: number;
+  /** The page that somebody else is to add before it goes on, if it was interrupted. */
+  interruptedAt: { readonly ino: number; readonly page: number } | null;
   /** It has no more operations. */
   done: boolean;
 }

@@ -3,7 +3,7 @@
 // A window of pages is read; the page at the start of its last part is marked, and whoever meets the mark
 // starts the next, larger window. `sync` is for a page that is missing, `async` for a page with the mark.
 
-import { type MaySleep, PAGE_SIZE, type Pfn } from "@faultline/kernel";
+import { type MaySleep, PAGE_SIZE, type Pfn, PREEMPT } from "@faultline/kernel";
 import { PG_READAHEAD, PG_WRITEBACK, putPage, type UserTask, unlockPage } from "@faultline/mm";
 import type { FileRaState } from "../vfs/file.ts";
 import type { FileMapping } from "../vfs/inode.ts";
@@ -236,6 +236,8 @@ export function* readWindow(
   const marked = index + count < pages || host.sb.readahead.marksLastWindow;
   let rac: ReadaheadControl = { mapping, index, frames: [] };
   for (let i = 0; i < wanted; i++) {
+    if (rac.frames.length > 0 && mapping.find(index + i) === 0 && isInterrupted(task, mapping, index + i))
+      yield PREEMPT;
     const frame = mapping.find(index + i) === 0 ? yield* addNewPage(task, mapping, index + i) : NO_PAGE;
     if (frame === 0) {
       // Present already, or no memory: what was collected goes now.
@@ -248,6 +250,11 @@ export function* readWindow(
     rac.frames.push(frame);
   }
   yield* readBatch(task, rac);
+}
+
+/** Does somebody else come to run before this page is added? */
+function isInterrupted({ world }: UserTask, { ino }: FileMapping, page: number): boolean {
+  return world.chooseCircumstance("interruption", 2, `${ino} ${page}`) === 1;
 }
 
 function* readBatch(task: UserTask, rac: ReadaheadControl): MaySleep<void> {

@@ -1,0 +1,184 @@
+// What the next recorded events of a lane say of the page cache: whether a page was there when the lane came to it, and
+// whether it had been read by then. So it is known whether the lane can go on now, or has to let another one go first.
+
+import type { Gfs2Inode } from "@faultline/fs";
+import { EAGAIN, PAGE_SIZE } from "@faultline/kernel";
+import { PG_LOCKED, PG_READAHEAD, PG_UPTODATE } from "@faultline/mm";
+import type { Expectation } from "./expectation.ts";
+import type { Names } from "./maps.ts";
+import type { Progress } from "./progress.ts";
+import type { RecordedEvent } from "./result.ts";
+
+/**
+ * "now": the cache is as the lane is to find it; "later": it is not yet; "never": it is not any more; "any": nothing is
+ * known.
+ */
+type Outlook = "now" | "later" | "never" | "any";
+
+/** What a lane is to find of a page: "unready" is missing, not read yet, or marked. */
+interface Need {
+  readonly file: string;
+  readonly page: number;
+  readonly finding: "ready" | "unready" | "pending" | "marked" | "missing";
+  /** The first page that is read because this one is missing: what the window has before it is there. */
+  readonly from?: number | undefined;
+  /** The pages up to this one are ready, too. */
+  readonly last?: number;
+  /** And this one is not. */
+  readonly unready?: number | undefined;
+}
+
+export class Foresight {
+  readonly #expectation: Expectation;
+  readonly #names: Names;
+
+  constructor(expectation: Expectation, names: Names) {
+    this.#expectation = expectation;
+    this.#names = names;
+  }
+
+  /** `goesOn`: nothing stops it then before it lets the lock go. */
+  outlook(progress: Progress): { readonly outlook: Outlook; readonly goesOn: boolean } {
+    const { interruptedAt } = progress;
+    if (interruptedAt !== null) {
+      const inode = this.#inode(progress, this.#names.fileOf(interruptedAt.ino));
+      return { outlook: inode?.mapping.find(interruptedAt.page) === 0 ? "later" : "any", goesOn: false };
+    }
+    const need = this.#need(progress);
+    const inode = this.#inode(progress, need?.file);
+    if (need === null || inode === null) return { outlook: "any", goesOn: false };
+    return { outlook: outlookOf(need, inode), goesOn: need.finding === "ready" || need.finding === "marked" };
+  }
+
+  /** Is the page that the lane is to find ready being read? */
+  isBeingRead(progress: Progress): boolean {
+    const need = this.#need(progress);
+    return need?.finding === "ready" && this.#inode(progress, need.file)?.mapping.find(need.page) !== 0;
+  }
+
+  /** Does the lane's recording end the batch of new pages before this page of a file that it reads ahead? */
+  endsBatch({ expected, got }: Progress, page: number): boolean {
+    const next = expected?.events.slice(got.length).find(([name]) => name === "iomap_begin");
+    return next !== undefined && Number(next[2]) + Number(next[4]) === page * PAGE_SIZE;
+  }
+
+  #inode({ task }: Progress, file: string | undefined): Gfs2Inode | null {
+    const inode = file === undefined ? -1 : task.root.lookup(file, false);
+    return typeof inode === "number" ? null : inode;
+  }
+
+  #need(progress: Progress): Need | null {
+    const { expected, got } = progress;
+    if (expected === null) return null;
+    const { events } = expected;
+    const last = got[got.length - 1];
+    if (last?.[0] === "filemap_read" && last.length === 1) return this.#needOfRead(progress);
+    const next = events[got.length];
+    if (next?.[0] === "filemap_fault") return needOfFault(events, got.length);
+    if (next?.[0] === "mm_fault") return this.#needOfFaultAround(events, got.length);
+    return null;
+  }
+
+  /** A read that holds no lock ends where a page is not ready. */
+  #needOfRead({ lane, op, expected, got }: Progress): Need | null {
+    const recorded = expected?.events[got.length - 1] ?? [];
+    const { threads } = this.#expectation.scenario;
+    if (recorded.length !== 3 || isLocked(got) || lane === threads.length) return null;
+    const read = threads[lane][op];
+    if (!("pos" in read && "fd" in read)) return null;
+    const { fd, pos } = read;
+    const file = this.#names.fds.get(fd)?.file;
+    if (file === undefined) return null;
+    let done = 0;
+    for (const [name, , ret] of got) if (name === "filemap_read" && Number(ret) > 0) done += Number(ret);
+    const page = Math.floor((pos + done) / PAGE_SIZE);
+    return { file, page, finding: recorded[2] === -EAGAIN ? "unready" : "ready" };
+  }
+
+  /** What is ready around a fault is mapped at once; for a page that is not the file system is asked. */
+  #needOfFaultAround(events: readonly RecordedEvent[], at: number): Need | null {
+    const [fault, around, after] = events.slice(at, at + 3);
+    const map = this.#names.map(String(fault[1]));
+    if (map === undefined || map.file === "" || around?.[0] !== "map_pages" || after === undefined) return null;
+    const { file } = map;
+    const pageAt = (offset: number): number => Math.floor((map.fileOffset + offset) / PAGE_SIZE);
+    const page = pageAt(Number(fault[2]));
+    if (after[0] === "gfs2_fault") return { file, page, finding: "unready" };
+    if (after[0] !== "mm_fault" || after[2] !== "NOPAGE") return null;
+    // Whoever walks through the map takes the next fault at the first page that was not ready.
+    const next = events.slice(at + 3).find((event) => isFaultOf(event, fault[1]) || event[0] === "fault_in_readable");
+    const faults = next !== undefined && next[0] !== "fault_in_readable";
+    const end = faults ? Number(next[2]) : next === undefined ? null : endOfFaultIn(events, at, fault[1]);
+    if (end === null || end <= Number(fault[2])) return { file, page, finding: "ready" };
+    const last = Number(around[2]);
+    const unready = faults && pageAt(end) <= last ? pageAt(end) : undefined;
+    return { file, page, finding: "ready", last: Math.min(pageAt(end - 1), last), unready };
+  }
+}
+
+function isFaultOf(event: RecordedEvent, map: unknown): boolean {
+  return (event[0] === "pf_kernel" || event[0] === "pf_user") && event[1] === map;
+}
+
+/** Where the range of this map ends that is being faulted in; null when none is. */
+function endOfFaultIn(events: readonly RecordedEvent[], at: number, map: unknown): number | null {
+  for (let i = at; i >= 0; i--) {
+    const [name, where, offset, size] = events[i];
+    if (name !== "fault_in_readable") continue;
+    return where === map && !events[i].includes("ret") ? Number(offset) + Number(size) : null;
+  }
+  return null;
+}
+
+/** What a fault finds shows in what it returns: MAJOR if the page was missing, RETRY if it had to wait. */
+function needOfFault(events: readonly RecordedEvent[], at: number): Need | null {
+  const file = lockedBefore(events, at);
+  const end = events.findIndex((event, i) => i >= at && event[0] === "filemap_fault" && event.includes("ret"));
+  if (file === undefined || end < 0) return null;
+  const page = Number(events[at][1]);
+  const result = String(events[end][events[end].length - 1]);
+  if (!/RETRY|LOCKED/.test(result)) return null;
+  const begin = events.slice(at, end).find(([name]) => name === "iomap_begin");
+  if (result.includes("MAJOR")) {
+    return { file, page, finding: "missing", from: begin === undefined ? undefined : Number(begin[2]) / PAGE_SIZE };
+  }
+  if (begin !== undefined) return { file, page, finding: "marked" };
+  return { file, page, finding: result.includes("RETRY") ? "pending" : "ready" };
+}
+
+/** The file whose lock was asked for last. */
+function lockedBefore(events: readonly RecordedEvent[], at: number): string | undefined {
+  for (let i = at - 1; i >= 0; i--) if (events[i][0] === "glock_nq") return String(events[i][1]);
+  return undefined;
+}
+
+function isLocked(got: readonly RecordedEvent[]): boolean {
+  let held = 0;
+  for (const [name] of got) held += name === "glock_nq" ? 1 : name === "glock_dq" ? -1 : 0;
+  return held > 0;
+}
+
+function outlookOf({ page, finding, from, last, unready }: Need, { mapping, sb }: Gfs2Inode): Outlook {
+  const { flags } = mapping.mem;
+  const has = (at: number, flag: number): boolean => (flags[mapping.find(at)] & flag) !== 0;
+  const isThere = (at: number): boolean => mapping.find(at) !== 0;
+  const isReady = (at: number): boolean => isThere(at) && has(at, PG_UPTODATE) && !has(at, PG_LOCKED);
+  const isMarked = (at: number): boolean => isThere(at) && has(at, PG_READAHEAD);
+  switch (finding) {
+    case "ready":
+      for (let at = page; at <= (last ?? page); at++) if (!isReady(at)) return "later";
+      return unready !== undefined && isReady(unready) && !isMarked(unready) ? "never" : "now";
+    case "unready":
+      return isReady(page) && !isMarked(page) ? "never" : "now";
+    case "pending":
+      return !isThere(page) ? "later" : isReady(page) ? "never" : "now";
+    case "marked":
+      return !isThere(page) ? "later" : isMarked(page) ? "now" : "never";
+    case "missing": {
+      if (isThere(page) || (from !== undefined && isThere(from))) return "never";
+      const start = Math.max(0, page - Math.floor(sb.readahead.raPages / 2));
+      for (let at = start; at < (from ?? start); at++) if (!isThere(at)) return "later";
+      return "now";
+    }
+  }
+}
