@@ -33,6 +33,10 @@ export interface ReadaheadRevision {
   readonly seesProgress: boolean;
   /** The window that a mark starts ends at a multiple of so many pages, if it can: of four on 7.2, and not yet on 6.12. */
   readonly markedEndsAt: number;
+  /** Who looks for the next missing page, and finds none within a window, takes the last one that it looked at: not on 6.12. */
+  readonly nextMissMayBeCached: boolean;
+  /** The same backwards: not on 7.2. */
+  readonly prevMissMayBeCached: boolean;
 }
 
 /**
@@ -164,8 +168,10 @@ function continueBehindCached(
   requested: number,
   max: number,
 ): boolean {
+  // Linux: page_cache_next_miss()
+  const last = index + max + (mapping.host.sb.readahead.nextMissMayBeCached ? 0 : 1);
   let start = index + 1;
-  while (start - index <= max && mapping.find(start) !== 0) start++;
+  while (start < last && mapping.find(start) !== 0) start++;
   if (start - index > max) return false;
   ra.start = start;
   ra.size = nextSize(start - index + requested, max);
@@ -181,8 +187,10 @@ function contextReadahead(
   requested: number,
   max: number,
 ): boolean {
+  // Linux: page_cache_prev_miss()
+  const most = max - (mapping.host.sb.readahead.prevMissMayBeCached ? 1 : 0);
   let cached = 0;
-  while (cached < max && cached < index && mapping.find(index - 1 - cached) !== 0) cached++;
+  while (cached < most && cached < index && mapping.find(index - 1 - cached) !== 0) cached++;
   if (cached <= requested) return false;
   // Cached from the very start of the file: a whole-file read, probably.
   if (cached >= index) cached *= 2;
