@@ -36,7 +36,7 @@ export { kernelFrames } from "./sched/stack.ts";
 export { type HeldLock, Task, type TaskBody } from "./sched/task.ts";
 export { LIVELOCK_ROUNDS, Livelock, RetryGuard, type Verdict, type VerdictKind } from "./sched/verdict.ts";
 export { Completion, WaitChannel, wakeUp, wakeUpAll } from "./sched/wait.ts";
-export { RunError, type RunResult, World, type WorldOptions } from "./sched/world.ts";
+export { type Device, RunError, type RunResult, World, type WorldOptions } from "./sched/world.ts";
 export {
   TRACE_EVENTS,
   TRACE_FORMAT,

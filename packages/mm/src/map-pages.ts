@@ -32,7 +32,11 @@ export function mapCachedPages(task: UserTask, vmf: VmFault, start: number, end:
     const frame = entry as Pfn;
     const vpn = index + shift;
     log?.read(mem.pageId(frame));
-    if ((mem.flags[frame] & (PG_UPTODATE | PG_LOCKED | PG_READAHEAD)) !== PG_UPTODATE) return;
+    if ((mem.flags[frame] & (PG_UPTODATE | PG_LOCKED | PG_READAHEAD)) !== PG_UPTODATE) {
+      // Its read may be over before the next page is looked at.
+      if ((mem.flags[frame] & PG_LOCKED) !== 0) task.world.interrupt();
+      return;
+    }
     if (met === 0 && index === lastPage && mm.revision.lastPageNeedsTable) refused = !pgd.hasTable(vpn);
     if (refused) return;
     met++;

@@ -1,11 +1,11 @@
 // The disk at work in a world whose schedules are explored: the requests for one file, which a task of their own
 // finishes one after the other, at whatever points the chooser lets it run.
 
-import { type MaySleep, partOf, WaitChannel, wakeUpAll } from "@faultline/kernel";
+import { type Device, type MaySleep, partOf, WaitChannel, wakeUpAll } from "@faultline/kernel";
 import type { Bio } from "./bio.ts";
 import type { Disk } from "./disk.ts";
 
-export class RequestQueue extends WaitChannel {
+export class RequestQueue extends WaitChannel implements Device {
   readonly #disk: Disk;
   readonly #bios: Bio[] = [];
   readonly #id: number;
@@ -16,8 +16,9 @@ export class RequestQueue extends WaitChannel {
     super(`requests for ${path}`);
     this.#disk = disk;
     this.#id = disk.world.newId(this.label);
-    const serve = (): MaySleep<void> => this.#serve();
-    disk.world.spawn(`disk ${path}`, serve, { daemon: true });
+    const work = (): MaySleep<void> => this.#work();
+    disk.world.addDevice(this);
+    disk.world.spawn(`disk ${path}`, work, { daemon: true });
   }
 
   override isReady(): boolean {
@@ -34,14 +35,18 @@ export class RequestQueue extends WaitChannel {
     wakeUpAll(this);
   }
 
-  *#serve(): MaySleep<void> {
-    const { world } = this.#disk;
+  /** Finish the oldest request. Context: atomic. */
+  serve(): void {
+    const bio = this.#bios.shift() as Bio;
+    this.#disk.world.accesses?.acquire(partOf(this.#id, ++this.#done), false);
+    this.#disk.finish(bio);
+  }
+
+  *#work(): MaySleep<void> {
     for (;;) {
       do yield this;
       while (!this.isReady());
-      const bio = this.#bios.shift() as Bio;
-      world.accesses?.acquire(partOf(this.#id, ++this.#done), false);
-      this.#disk.finish(bio);
+      this.serve();
     }
   }
 }

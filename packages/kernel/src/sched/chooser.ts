@@ -12,9 +12,10 @@ export interface Chooser {
 
   /**
    * true: time passes while tasks run, too. At every scheduling point it is a choice, "timer", whether what
-   * waits for time next happens now; and what looks at the clock may find that it has ticked, "tick". So are
-   * other circumstances of a real machine: on which of its processors a task meets the dirty throttle ("throttle")
-   * or ends ("exit"), and what others have left there to be charged with ("debt").
+   * waits for time next happens now; what looks at the clock may find that it has ticked, "tick"; and what looks at
+   * one page after the other may be interrupted by the disk, "interrupt". So are other circumstances of a real machine:
+   * on which of its processors a task meets the dirty throttle ("throttle") or ends ("exit"), and what others have left
+   * there to be charged with ("debt").
    * false, or not given: time passes only when no task can run.
    */
   readonly interrupts?: boolean;

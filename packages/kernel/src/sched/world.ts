@@ -33,6 +33,14 @@ export interface WorldOptions {
   readonly settle?: boolean;
 }
 
+/** What may interrupt whoever runs. */
+export interface Device {
+  /** Has it something to do? */
+  isReady(): boolean;
+  /** Finish one request. Context: atomic. */
+  serve(): void;
+}
+
 export interface RunResult {
   readonly verdict: Verdict;
   /** How often a task was resumed. */
@@ -77,6 +85,7 @@ export class World {
   #queue: Task[] = [];
   #queueHead = 0;
   readonly #timers = new FlatQueue<() => void>();
+  readonly #devices: Device[] = [];
   readonly #decisions: number[] = [];
   readonly #budgets: Map<string, number>;
 
@@ -214,6 +223,21 @@ export class World {
    */
   chooseCircumstance(choice: string, count: number, about?: string): number {
     return this.interrupts ? this.#settle(choice, count, about) : 0;
+  }
+
+  /** From now on it may interrupt. Context: atomic. */
+  addDevice(device: Device): void {
+    if (this.interrupts) this.#devices.push(device);
+  }
+
+  /**
+   * A place where it shows whether a device was done: one may finish a request here, in the middle of atomic code.
+   *
+   * Context: atomic.
+   */
+  interrupt(): void {
+    const device = this.#devices.find((one) => one.isReady());
+    if (device !== undefined && this.chooseCircumstance("interrupt", 2) === 1) device.serve();
   }
 
   #settle(choice: string, count: number, about?: string): number {
