@@ -9,7 +9,7 @@ import { parseMeta, parseRecordings, parseScenarios, type Recording, type Scenar
 
 export const KERNELS = ["5.10", "6.1", "6.12", "7.2"] as const;
 
-/** Seventeen themes written by hand; sets made by chance; and variations of the hand-written ones. */
+/** Eighteen themes written by hand; sets made by chance; and variations of the hand-written ones. */
 export const THEMES = [
   "01-write-resident",
   "02-write-faults",
@@ -28,6 +28,7 @@ export const THEMES = [
   "15-fiemap",
   "16-lockless",
   "17-readahead",
+  "18-long-reads",
   "rand-1",
   "rand-2",
   "rand-3",

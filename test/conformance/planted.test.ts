@@ -104,6 +104,8 @@ const PLANTED: readonly (readonly [desc: string, theme: string, change: Partial<
   ["read-ahead goes half as far", "13-populate", readahead({ raPages: 16 })],
   ["the last read-ahead window gets no mark", "11-windows", readahead({ marksLastWindow: false })],
   ["the window that a mark starts ends at a multiple of four pages", "17-readahead", readahead({ markedEndsAt: 4 })],
+  ["a mark goes on behind cached pages of a window's length", "17-readahead", readahead({ nextMissMayBeCached: true })],
+  ["a stream is as long as a window", "17-readahead", readahead({ prevMissMayBeCached: false })],
   ["the dirty throttle is looked at after a page", "11-windows", iomap({ throttlesFirst: false })],
   ["direct reads stop at the end of the file", "08-direct", iomap({ dioStopsAtEof: true })],
   ["direct reads ask for alignment segment by segment", "vary-1", iomap({ dioAligns: "segment" })],

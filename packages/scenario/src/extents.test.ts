@@ -2,6 +2,7 @@
 // left alone, puts it into one.
 import { REVISIONS } from "@faultline/fs";
 import { expect, test } from "vitest";
+import { pairReturns } from "./events.ts";
 import { extentDecisions } from "./extents.ts";
 import { parseScenario } from "./format.ts";
 import { replayRecording } from "./replay-recording.ts";
@@ -52,6 +53,22 @@ test.each([
   expect(differences).toEqual([]);
   expect(environment).toEqual({ extent: blocks.length });
   expect(schedule).toMatch(/^c\d/);
+});
+
+test("an extent ends where the next mapping goes on, if the requests were left out", () => {
+  const cut = cutAt(20);
+  const trace = cut.trace.map((one) =>
+    one.op === 2
+      ? {
+          ...one,
+          elided: { iomap_begin: 2 },
+          events: pairReturns(one.events).filter(([name]) => name !== "iomap_begin"),
+        }
+      : one,
+  );
+  const { differences, environment } = replayRecording(scenario, { ...cut, trace }, { kernel });
+  expect(differences).toEqual([]);
+  expect(environment).toEqual({ extent: 1 });
 });
 
 test("nothing is chosen where the extents are equal", () => {

@@ -4,7 +4,7 @@
 
 import { type Chooser, PAGE_SIZE } from "@faultline/kernel";
 import { expandRepeats } from "./events.ts";
-import type { Recording } from "./result.ts";
+import type { RecordedEvent, Recording } from "./result.ts";
 import type { ScenarioRun } from "./run.ts";
 
 /**
@@ -47,7 +47,11 @@ interface Asked {
 /** Where mappings ended although more was asked for, each with a key of its own. */
 function extentEnds({ trace }: Recording): Map<string, ExtentEnd> {
   const ends = new Map<string, ExtentEnd>();
-  for (const { events } of trace) {
+  for (const { events, elided } of trace) {
+    if (elided?.iomap_begin !== undefined) {
+      for (const end of adjoining(expandRepeats(events))) ends.set(`${end.file} ${end.block}`, end);
+      continue;
+    }
     // A copy under a mapping may fault, and read another file.
     const under: Asked[] = [];
     let file = "";
@@ -73,6 +77,18 @@ function extentEnds({ trace }: Recording): Map<string, ExtentEnd> {
     }
   }
   return ends;
+}
+
+/** Where mappings ended in a list without their requests: the next one goes on there at once. */
+function* adjoining(events: readonly RecordedEvent[]): Generator<ExtentEnd, void, void> {
+  let file = "";
+  let before = -1;
+  for (const [name, first, pos, , length] of events) {
+    if (name === "glock_nq") file = String(first);
+    const isEnd = name === "iomap_end" && first === "pos" && file !== "";
+    if (isEnd && Number(pos) === before * PAGE_SIZE) yield { file, block: before };
+    before = isEnd ? (Number(pos) + Number(length)) / PAGE_SIZE : -1;
+  }
 }
 
 /** First come, first served, and extents as decided. */

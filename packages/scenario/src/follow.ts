@@ -109,7 +109,8 @@ export class Follower implements Chooser, RunObserver {
     this.#look();
     const progress = this.#lanes[this.#expectation.lane(at)] as Progress;
     const { expected, got, task } = progress;
-    if (this.#burst?.task === task) this.#burst = null;
+    // Who is alone is ahead of the disk until it waits for it.
+    if (this.#burst?.task === task && !this.#isAlone) this.#burst = null;
     if (expected !== null && !expected.cut && got.length < expected.events.length) {
       this.#fail(progress, `${eventText(expected.events[got.length])} is missing`);
     }
@@ -127,6 +128,8 @@ export class Follower implements Chooser, RunObserver {
       const [field] = differingFields(wanted, result, this.#expectation.op(at).op, tier);
       if (field !== undefined) this.#fail(progress, `another ${field}`);
     }
+    // Where the middle was cut out, the number of major faults tells how many pages were late in it.
+    if (expected?.cut === true) this.#matched -= Math.abs((wanted.majflt ?? 0) - (result.majflt ?? 0));
   }
 
   pickTask(runnable: readonly Task[]): number {
@@ -146,19 +149,15 @@ export class Follower implements Chooser, RunObserver {
     let first = this.#firstChoice(runnable, wanted);
     // Who is in the middle of an operation without events finishes it, if nothing speaks against it.
     const current = this.#byPid.get(runnable[0].pid);
-    if (current?.expected === null && (current.unlocks <= 0 || this.#nextMerged(current) === undefined)) first = 0;
-    first = this.#foreseen(runnable, first);
+    const finishes = current?.expected === null && !this.#isAloneUnseen();
+    if (finishes && (current.unlocks <= 0 || this.#nextMerged(current) === undefined)) first = 0;
+    if (!this.#isAloneUnseen()) first = this.#foreseen(runnable, first);
     const quiet = runnable.some(({ pid }) => this.#byPid.get(pid)?.expected === null);
     const others = runnable.map((_, i) => i).filter((i) => i !== first);
     const options = [
       { i: first, far: false },
       ...others.flatMap((i) =>
-        runnable[i].daemon
-          ? [{ i, far: false }]
-          : [
-              { i, far: true },
-              { i, far: false },
-            ],
+        runnable[i].daemon ? [{ i, far: false }] : [{ i, far: true }, ...(this.#isAlone ? [] : [{ i, far: false }])],
       ),
     ];
     const { picked, limit } = this.#plan.choose(
@@ -188,6 +187,8 @@ export class Follower implements Chooser, RunObserver {
     if (choice === "tick") return this.#ticks() ? 1 : 0;
     if (choice === "exit") return this.#current()?.processor ?? 0;
     if (choice === "throttle") return this.#throttles();
+    // Of threads more is open than can be searched.
+    if (choice === "interrupt") return this.#isAlone ? this.#plan.choose("time", this.#where([]), 2).picked : 0;
     if (choice !== "timer" || this.#burst !== null) return 0;
     const task = this.#wanted()?.task;
     if (task !== undefined && task.sleepingOn !== null && !task.sleepingOn.isReady(task)) return 1;
@@ -196,11 +197,14 @@ export class Follower implements Chooser, RunObserver {
 
   /**
    * Who is to go on: whoever's turn it is; if that one sleeps, whom it waits for. The disk and other workers do
-   * nothing before somebody waits for them.
+   * nothing before somebody waits for them, as long as it shows.
    */
   #firstChoice(runnable: readonly Task[], wanted: Progress | undefined): number {
     const busy = runnable.findIndex((task) => !task.daemon);
-    if (wanted === undefined) return Math.max(0, busy);
+    if (wanted === undefined) {
+      const disk = this.#isAloneUnseen() ? runnable.findIndex((task) => task.daemon) : -1;
+      return Math.max(0, disk >= 0 ? disk : busy);
+    }
     const itself = runnable.indexOf(wanted.task);
     if (itself >= 0) return itself;
     const channel = wanted.task.sleepingOn;
@@ -241,6 +245,19 @@ export class Follower implements Chooser, RunObserver {
     if (position === undefined) return true;
     const { file, turn } = this.#expectation.merged[position];
     return file === "" || (this.#turns.get(file) ?? 0) >= turn;
+  }
+
+  /** Is there only one task, and the disk? */
+  get #isAlone(): boolean {
+    return this.#expectation.scenario.threads.length === 0;
+  }
+
+  /** Is the only task between operations, or where the recording shows nothing? The disk goes on meanwhile. */
+  #isAloneUnseen(): boolean {
+    const progress = this.#lanes[0];
+    if (!this.#isAlone || progress === undefined) return false;
+    const { expected, got } = progress;
+    return expected === null || (expected.cut && got.length >= expected.events.length);
   }
 
   /** How far everybody has come, and who can go on. */
