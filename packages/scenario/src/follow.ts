@@ -227,6 +227,9 @@ export class Follower implements Chooser, RunObserver {
       const { outlook, goesOn } = foresight.outlook(lane);
       return outlook === "now" && goesOn && !this.#hasTurn(lane) ? null : outlook;
     });
+    const worker = runnable.findIndex(({ daemon, comm }) => daemon && comm.startsWith("glock_workqueue"));
+    const lane = lanes[first];
+    if (worker >= 0 && lane !== undefined && foresight.comesAfterWorker(lane)) return worker;
     if (outlooks[first] === "now") return first;
     // What one lane is to find another one may take away.
     const due = outlooks.indexOf("now");
@@ -241,7 +244,7 @@ export class Follower implements Chooser, RunObserver {
 
   /** Does the recorded order say nothing against the lane's next lock event? */
   #hasTurn(lane: Progress): boolean {
-    const position = this.#nextMerged(lane);
+    const position = this.#nextTurn(lane);
     if (position === undefined) return true;
     const { file, turn } = this.#expectation.merged[position];
     return file === "" || (this.#turns.get(file) ?? 0) >= turn;
@@ -305,7 +308,7 @@ export class Follower implements Chooser, RunObserver {
     let best: Progress | undefined;
     let earliest = Number.POSITIVE_INFINITY;
     for (const progress of this.#byPid.values()) {
-      const position = this.#nextMerged(progress);
+      const position = this.#nextTurn(progress);
       if (position === undefined || position >= earliest) continue;
       earliest = position;
       best = progress;
@@ -316,6 +319,15 @@ export class Follower implements Chooser, RunObserver {
   /** The position of the lane's next lock event; undefined when there are no more. */
   #nextMerged({ lane, merged }: Progress): number | undefined {
     return this.#expectation.positions[lane][merged];
+  }
+
+  /** The same, or the lock event that follows at once: a call that ends lets its lock go. */
+  #nextTurn(progress: Progress): number | undefined {
+    const { merged, positions } = this.#expectation;
+    const position = this.#nextMerged(progress);
+    const after = positions[progress.lane][progress.merged + 1];
+    if (position === undefined || after === undefined) return position;
+    return merged[position].text.includes(" ret ") && merged[after].text.startsWith("glock_dq") ? after : position;
   }
 
   #continueBurst(runnable: readonly Task[]): number {

@@ -56,6 +56,15 @@ export class Foresight {
     return need?.finding === "ready" && this.#inode(progress, need.file)?.mapping.find(need.page) !== 0;
   }
 
+  /** Does the lane ask for a lock now that others wait for, and grants it to none of them? Then a worker has done that. */
+  comesAfterWorker(progress: Progress): boolean {
+    const { expected, got } = progress;
+    const [asks, after] = expected?.events.slice(got.length, got.length + 2) ?? [];
+    if (asks?.[0] !== "glock_nq" || (after?.[0] === "glock_grant" && after[1] === asks[1])) return false;
+    const queue = this.#inode(progress, String(asks[1]))?.glock.queue;
+    return queue !== undefined && queue.length > queue.holders().length;
+  }
+
   /** Does the lane's recording end the batch of new pages before this page of a file that it reads ahead? */
   endsBatch({ expected, got }: Progress, page: number): boolean {
     const next = expected?.events.slice(got.length).find(([name]) => name === "iomap_begin");

@@ -68,3 +68,12 @@ test("what the recorder saw of such a kind has to be there", () => {
   );
   expect(differences(other)).toEqual(["events"]);
 });
+
+test("while a mapping is looked up nothing else is called", () => {
+  const events: RecordedEvent[] = [
+    ["iomap_begin", "pos", 0, "len", 4096, "flags", 17],
+    ["mm_fault", "m", 0, "r"],
+  ];
+  const hung: Recording = { id: "hung", results: [], trace: [{ op: 0, events }], hang: true };
+  expect([...lostReturns(hung)]).toEqual(["iomap_begin ret"]);
+});

@@ -32,6 +32,9 @@ const WITHOUT_FIELDS: ReadonlySet<string> = new Set([
   "pipe_write",
 ]);
 
+/** Calls that make no other. */
+const LEAVES: ReadonlySet<string | undefined> = new Set(["iomap_begin", "iomap_end"]);
+
 /**
  * What a recording does not show because it lacks returns of calls that were over: "mm_fault ret" stands for all
  * returns of that kind, and "filemap_read" for all events of a kind of which calls cannot be told from returns.
@@ -60,8 +63,9 @@ function findLost(events: readonly RecordedEvent[], isOver: boolean, lost: Set<s
       leave(at + 1);
       under.pop();
     } else if (!event.includes("ret")) {
-      // Only mappings are looked up within each other, where a fault under one reads another file.
-      if (at >= 0 && kind !== "iomap_begin") leave(at);
+      // No call is made under one of its own kind, and none while a mapping is looked up or given back.
+      if (at >= 0) leave(at);
+      while (LEAVES.has(under[under.length - 1])) leave(under.length - 1);
       under.push(kind);
     }
   }

@@ -53,9 +53,10 @@ const LONG_WAIT = 1_000_000;
 export function* gfs2GlockNq(task: UserTask, holder: Gfs2Holder): MaySleep<number> {
   if (task.world.preemptible) yield PREEMPT;
   mayBeAskedFor(holder.glock);
+  // Others may line up, or go on, before the holder does anything.
+  const { interrupts } = task.world;
   if (tryNqNow(task, holder)) {
-    // Others may line up before the holder does anything.
-    if (task.world.interrupts) yield PREEMPT;
+    if (interrupts) yield PREEMPT;
     return 0;
   }
   const { glock } = holder;
@@ -63,6 +64,7 @@ export function* gfs2GlockNq(task: UserTask, holder: Gfs2Holder): MaySleep<numbe
   if ((holder.flags & GL_NOBLOCK) !== 0) return err(ECHILD);
   addToQueue(task, holder);
   yield* runQueue(task, glock, true);
+  if (interrupts && (holder.iflags & HIF_WAIT) === 0) yield PREEMPT;
   return (holder.flags & GL_ASYNC) !== 0 ? 0 : yield* gfs2GlockWait(task, holder);
 }
 

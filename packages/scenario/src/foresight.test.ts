@@ -1,0 +1,98 @@
+// What recorded events say of the page cache, before and after the pages are read.
+import { type FsTask, Machine, O_RDONLY, REVISIONS, sysMmap, sysOpen, sysPread64 } from "@faultline/fs";
+import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from "@faultline/mm";
+import { expect, test } from "vitest";
+import type { Expectation } from "./expectation.ts";
+import { Foresight } from "./foresight.ts";
+import { Names } from "./maps.ts";
+import type { Progress } from "./progress.ts";
+import type { RecordedEvent } from "./result.ts";
+
+const PAGES = 64;
+
+/** A file of 64 pages of which nothing is cached, or all. */
+function taskOf(cached: boolean): FsTask {
+  const machine = new Machine({ kernel: REVISIONS["6.12"] });
+  machine.file("a", PAGES * 4096);
+  const task = machine.task("reader");
+  const fd = machine.call(task, sysOpen(task, "a", O_RDONLY));
+  const length = PAGES * 4096;
+  const buffer = machine.call(
+    task,
+    sysMmap(task, { length, prot: PROT_READ | PROT_WRITE, flags: MAP_PRIVATE | MAP_ANONYMOUS }),
+  );
+  if (cached) expect(machine.call(task, sysPread64(task, fd, buffer, length, 0))).toBe(length);
+  return task;
+}
+
+const events = (...next: readonly RecordedEvent[]): readonly RecordedEvent[] => [["glock_nq", "a", "PR"], ...next];
+
+function outlook(
+  cached: boolean,
+  list: readonly RecordedEvent[],
+  interruptedAt: Progress["interruptedAt"] = null,
+): string {
+  const names = new Names();
+  const task = taskOf(cached);
+  const inode = task.root.lookup("a", false);
+  if (typeof inode !== "number") names.inodes.set(inode.ino, "a");
+  Object.assign(names.declareMap("m"), { file: "a", length: PAGES * 4096 });
+  const foresight = new Foresight({ scenario: { threads: [[]] } } as unknown as Expectation, names);
+  const expected = { events: list, without: new Set<string>(), updates: [], cut: false };
+  const progress = { lane: 0, op: 0, task, expected, got: list.slice(0, 1), interruptedAt } as unknown as Progress;
+  return foresight.outlook(progress).outlook;
+}
+
+test.each([
+  { desc: "found read", list: events(["filemap_fault", 32, "ret", "LOCKED"]), want: ["later", "now"] },
+  { desc: "found while it is read", list: events(["filemap_fault", 32, "ret", "RETRY"]), want: ["later", "never"] },
+  {
+    desc: "missing, with all of its window",
+    list: events(
+      ["filemap_fault", 32],
+      ["iomap_begin", "pos", 65536, "len", 131072],
+      ["filemap_fault", "ret", "MAJOR|RETRY"],
+    ),
+    want: ["now", "never"],
+  },
+  {
+    desc: "missing, with the second half of its window",
+    list: events(
+      ["filemap_fault", 32],
+      ["iomap_begin", "pos", 131072, "len", 65536],
+      ["filemap_fault", "ret", "MAJOR|RETRY"],
+    ),
+    want: ["later", "never"],
+  },
+  {
+    desc: "mapped around",
+    list: events(["mm_fault", "m", 8192, "r"], ["map_pages", 0, 15], ["mm_fault", "ret", "NOPAGE"]),
+    want: ["later", "now"],
+  },
+  {
+    desc: "not mapped around",
+    list: events(["mm_fault", "m", 8192, "r"], ["map_pages", 0, 15], ["gfs2_fault", 2]),
+    want: ["now", "never"],
+  },
+  { desc: "something else", list: events(["glock_dq", "a", "PR"]), want: ["any", "any"] },
+])("a page is $desc", ({ list, want }) => {
+  expect([outlook(false, list), outlook(true, list)]).toEqual(want);
+});
+
+test("who was interrupted goes on once somebody has added the page", () => {
+  const at = { ino: 1, page: 7 };
+  expect([outlook(false, events(), at), outlook(true, events(), at)]).toEqual(["later", "any"]);
+});
+
+test("a batch ends where the next request ends", () => {
+  const foresight = new Foresight({} as Expectation, new Names());
+  const list = events(["iomap_begin", "pos", 4096, "len", 8192], ["iomap_begin", "pos", 16384, "len", 4096]);
+  const progress = { expected: { events: list }, got: [] } as unknown as Progress;
+  expect([1, 2, 3, 4, 5].map((page) => foresight.endsBatch(progress, page))).toEqual([
+    false,
+    false,
+    true,
+    false,
+    false,
+  ]);
+});
