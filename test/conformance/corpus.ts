@@ -9,7 +9,7 @@ import { parseMeta, parseRecordings, parseScenarios, type Recording, type Scenar
 
 export const KERNELS = ["5.10", "6.1", "6.12", "7.2"] as const;
 
-/** Eighteen themes written by hand; sets made by chance; and variations of the hand-written ones. */
+/** Eighteen themes written by hand; sets made by chance; variations of the hand-written ones; and more threads. */
 export const THEMES = [
   "01-write-resident",
   "02-write-faults",
@@ -35,6 +35,7 @@ export const THEMES = [
   "vary-1",
   "near-1",
   "near-2",
+  "threads-1",
 ] as const;
 
 const at = (path: string): URL => new URL(path, import.meta.url);
