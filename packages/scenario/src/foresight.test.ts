@@ -31,6 +31,7 @@ function outlook(
   cached: boolean,
   list: readonly RecordedEvent[],
   interruptedAt: Progress["interruptedAt"] = null,
+  at = 1,
 ): string {
   const names = new Names();
   const task = taskOf(cached);
@@ -39,7 +40,7 @@ function outlook(
   Object.assign(names.declareMap("m"), { file: "a", length: PAGES * 4096 });
   const foresight = new Foresight({ scenario: { threads: [[]] } } as unknown as Expectation, names);
   const expected = { events: list, without: new Set<string>(), updates: [], cut: false };
-  const progress = { lane: 0, op: 0, task, expected, got: list.slice(0, 1), interruptedAt } as unknown as Progress;
+  const progress = { lane: 0, op: 0, task, expected, got: list.slice(0, at), interruptedAt } as unknown as Progress;
   return foresight.outlook(progress).outlook;
 }
 
@@ -74,9 +75,15 @@ test.each([
     list: events(["mm_fault", "m", 8192, "r"], ["map_pages", 0, 15], ["gfs2_fault", 2]),
     want: ["now", "never"],
   },
+  {
+    desc: "lost again, and read alone",
+    list: [...events(["filemap_fault", 32]), ["read_folio"]] as readonly RecordedEvent[],
+    want: ["now", "later"],
+    at: 2,
+  },
   { desc: "something else", list: events(["glock_dq", "a", "PR"]), want: ["any", "any"] },
-])("a page is $desc", ({ list, want }) => {
-  expect([outlook(false, list), outlook(true, list)]).toEqual(want);
+])("a page is $desc", ({ list, want, at }) => {
+  expect([outlook(false, list, null, at), outlook(true, list, null, at)]).toEqual(want);
 });
 
 test("who was interrupted goes on once somebody has added the page", () => {

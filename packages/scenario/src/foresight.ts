@@ -19,7 +19,7 @@ type Outlook = "now" | "later" | "never" | "any";
 interface Need {
   readonly file: string;
   readonly page: number;
-  readonly finding: "ready" | "unready" | "pending" | "marked" | "missing";
+  readonly finding: "ready" | "unready" | "pending" | "marked" | "missing" | "gone";
   /** The first page that is read because this one is missing: what the window has before it is there. */
   readonly from?: number | undefined;
   /** The pages up to this one are ready, too. */
@@ -84,6 +84,7 @@ export class Foresight {
     if (last?.[0] === "filemap_read" && last.length === 1) return this.#needOfRead(progress);
     const next = events[got.length];
     if (next?.[0] === "filemap_fault") return needOfFault(events, got.length);
+    if (next?.[0] === "read_folio") return needOfReading(events, got.length);
     if (next?.[0] === "mm_fault") return this.#needOfFaultAround(events, got.length);
     return null;
   }
@@ -155,6 +156,15 @@ function needOfFault(events: readonly RecordedEvent[], at: number): Need | null 
   return { file, page, finding: result.includes("RETRY") ? "pending" : "ready" };
 }
 
+/** A fault that reads its page alone, after it has read ahead, has lost it again. */
+function needOfReading(events: readonly RecordedEvent[], at: number): Need | null {
+  const file = lockedBefore(events, at);
+  let fault = at;
+  while (fault >= 0 && events[fault][0] !== "filemap_fault") fault--;
+  if (file === undefined || fault < 0 || events[fault].includes("ret")) return null;
+  return { file, page: Number(events[fault][1]), finding: "gone" };
+}
+
 /** The file whose lock was asked for last. */
 function lockedBefore(events: readonly RecordedEvent[], at: number): string | undefined {
   for (let i = at - 1; i >= 0; i--) if (events[i][0] === "glock_nq") return String(events[i][1]);
@@ -177,6 +187,8 @@ function outlookOf({ page, finding, from, last, unready }: Need, { mapping, sb }
     case "ready":
       for (let at = page; at <= (last ?? page); at++) if (!isReady(at)) return "later";
       return unready !== undefined && isReady(unready) && !isMarked(unready) ? "never" : "now";
+    case "gone":
+      return isThere(page) ? "later" : "now";
     case "unready":
       return isReady(page) && !isMarked(page) ? "never" : "now";
     case "pending":

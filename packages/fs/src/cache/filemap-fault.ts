@@ -4,7 +4,7 @@
 // A fault that has to wait drops mmap_lock first, if its flags allow that, and then reports RETRY: the area
 // has to be looked up again.
 
-import { type MaySleep, PAGE_SIZE, type Pfn, upRead } from "@faultline/kernel";
+import { type MaySleep, PAGE_SIZE, type Pfn, PREEMPT, upRead } from "@faultline/kernel";
 import {
   FAULT_FLAG_RETRY_NOWAIT,
   FAULT_FLAG_TRIED,
@@ -68,6 +68,8 @@ function* findPage(task: UserTask, vmf: VmFault, mapping: FileMapping): MaySleep
   if (frame === 0) {
     major = VM_FAULT_MAJOR;
     yield* doSyncMmapReadahead(task, vmf, mapping, lock);
+    // The disk may be faster, and others may take the page away again.
+    if (task.world.interrupts) yield PREEMPT;
   } else if ((vmf.flags & FAULT_FLAG_TRIED) === 0 && (vmf.vma.flags & VM_RAND_READ) === 0) {
     if (ra.mmapMiss > 0) ra.mmapMiss--;
     if ((mem.flags[frame] & PG_READAHEAD) !== 0) {
