@@ -71,6 +71,22 @@ test("an extent ends where the next mapping goes on, if the requests were left o
   expect(environment).toEqual({ extent: 1 });
 });
 
+test("as many extents end as the recording counts, if it shows none of them", () => {
+  const cut = cutAt(20, 32);
+  const trace = cut.trace.map((one) =>
+    one.op === 2
+      ? {
+          ...one,
+          elided: { iomap_begin: 3, iomap_end: 3 },
+          events: pairReturns(one.events).filter(([name]) => name !== "iomap_begin" && name !== "iomap_end"),
+        }
+      : one,
+  );
+  const { differences, environment } = replayRecording(scenario, { ...cut, trace }, { kernel });
+  expect(differences).toEqual([]);
+  expect(environment).toEqual({ extent: 2 });
+});
+
 test("nothing is chosen where the extents are equal", () => {
   expect(replayRecording(scenario, whole, { kernel })).toEqual({
     schedule: "c",

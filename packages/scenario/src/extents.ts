@@ -3,6 +3,7 @@
 // "extent", and a recording tells how it turned out.
 
 import { type Chooser, PAGE_SIZE } from "@faultline/kernel";
+import { countLeftOut } from "./cut.ts";
 import { expandRepeats } from "./events.ts";
 import type { RecordedEvent, Recording } from "./result.ts";
 import type { ScenarioRun } from "./run.ts";
@@ -15,11 +16,10 @@ import type { ScenarioRun } from "./run.ts";
 export function extentDecisions(recording: Recording, run: ScenarioRun): readonly number[] | null {
   const known = extentEnds(run.recording);
   const missing = [...extentEnds(recording)].filter(([key]) => !known.has(key)).map(([, end]) => end);
+  const allocated = allocations(run);
+  missing.push(...unseenEnds(allocated, unseenMappings(recording, run.recording) - missing.length));
   const decisions: number[] = [];
-  for (const { name, args } of run.machine.world.trace?.events(0) ?? []) {
-    if (name !== "lab_extent") continue;
-    const file = run.names.fileOf(args.ino);
-    const [first, last] = [args.block, args.block + args.wanted];
+  for (const { file, first, last } of allocated) {
     const ends = missing.filter((end) => end.file === file && end.block > first && end.block <= last);
     let at = first;
     for (const { block } of ends.sort((one, other) => one.block - other.block)) {
@@ -35,6 +35,48 @@ interface ExtentEnd {
   readonly file: string;
   /** The first block of the file that does not belong to the extent. */
   readonly block: number;
+}
+
+/** Blocks [first, last) of a file that were allocated at once. */
+interface Allocation {
+  readonly file: string | undefined;
+  readonly first: number;
+  readonly last: number;
+}
+
+function allocations(run: ScenarioRun): Allocation[] {
+  const found: Allocation[] = [];
+  for (const { name, args } of run.machine.world.trace?.events(0) ?? []) {
+    if (name !== "lab_extent") continue;
+    found.push({ file: run.names.fileOf(args.ino), first: args.block, last: args.block + args.wanted });
+  }
+  return found;
+}
+
+/** How many more mappings than the run a recording counts where it shows none of them. */
+function unseenMappings(recording: Recording, run: Recording): number {
+  let more = 0;
+  for (const [i, { elided }] of recording.trace.entries()) {
+    if (elided?.iomap_begin === undefined || elided.iomap_end === undefined) continue;
+    const counts = countLeftOut(expandRepeats(run.trace[i]?.events ?? []), elided);
+    more += Math.max(0, elided.iomap_begin - (counts.get("iomap_begin") ?? 0));
+  }
+  return more;
+}
+
+/** Where that many extents may have ended that nobody saw: in the middle of what is longest. */
+function unseenEnds(allocated: readonly Allocation[], count: number): ExtentEnd[] {
+  const pieces = allocated.filter(({ file }) => file !== undefined);
+  const ends: ExtentEnd[] = [];
+  while (ends.length < count) {
+    const [longest] = pieces.sort((one, other) => other.last - other.first - (one.last - one.first));
+    if (longest?.file === undefined || longest.last - longest.first < 2) break;
+    const { file, first, last } = longest;
+    const block = (first + last) >> 1;
+    ends.push({ file, block });
+    pieces.splice(0, 1, { file, first, last: block }, { file, first: block, last });
+  }
+  return ends;
 }
 
 /** A mapping that was asked for: of which file, and for how many bytes. */
