@@ -24,7 +24,7 @@ export {
   upRead,
   upWrite,
 } from "./locking/rwsem.ts";
-export { type AccessLog, partOf } from "./sched/access-log.ts";
+export { type AccessLog, partOf, wholeOf } from "./sched/access-log.ts";
 export { type Chooser, FifoChooser, STOP } from "./sched/chooser.ts";
 export { Faulting, type MayFault, type MaySleep, PREEMPT, type Sleep, USER_FAULT } from "./sched/context.ts";
 export { PctChooser, type PctOptions, pctBound } from "./sched/pct.ts";

@@ -8,7 +8,16 @@
 // dirty throttle finds. And what each thread is to find in the page cache tells mostly who has to go on first.
 
 import type * as fs from "@faultline/fs";
-import { type Chooser, STOP, type Task, type TraceEvent, type Tracer, WaitChannel } from "@faultline/kernel";
+import {
+  type Chooser,
+  type Pfn,
+  STOP,
+  type Task,
+  type TraceEvent,
+  type Tracer,
+  WaitChannel,
+  wholeOf,
+} from "@faultline/kernel";
 import type { Circumstances } from "./circumstances.ts";
 import { differingFields } from "./compare.ts";
 import { convertEvent, EventConverter } from "./convert.ts";
@@ -22,7 +31,7 @@ import type { ChoiceKind, Ending, Plan } from "./plan.ts";
 import type { Progress } from "./progress.ts";
 import type { OpResult, RecordedEvent } from "./result.ts";
 import type { OpPlace, RunObserver } from "./run.ts";
-import { StepLog } from "./step-log.ts";
+import { StepLog, type Suspect } from "./step-log.ts";
 import { ThrottleReader } from "./throttle-reader.ts";
 import { isHidden, TIERS, TierFilter } from "./tier.ts";
 
@@ -38,6 +47,9 @@ const ABOUT: readonly (readonly [RegExp, ChoiceKind])[] = [
   [/balance_dirty|fault_in_(readable|safe_w) .* instead of fault_in_/, "throttle"],
   [/: another /, "quiet"],
 ];
+
+/** The bytes of a file or of memory are not those that they are to be. */
+const OTHER_BYTES = /: another sum$/;
 
 /** So many choices are looked at before the others. */
 const MOST_SUSPECTS = 16;
@@ -357,8 +369,15 @@ export class Follower implements Chooser, RunObserver {
       tooFar,
       about,
       failure: `${this.failure} at ${this.#failedAt}`,
-      suspects: this.#steps.suspects(MOST_SUSPECTS),
+      suspects: OTHER_BYTES.test(this.failure ?? "") ? this.#races() : this.#steps.suspects(MOST_SUSPECTS),
     };
+  }
+
+  /** Who may have come too early to the bytes of a page. */
+  #races(): Suspect[] {
+    const task = this.#lanes.find((lane) => lane !== undefined)?.task;
+    const bytes = task === undefined ? null : wholeOf(task.mm.mem.bytesId(0 as Pfn));
+    return bytes === null ? [] : this.#steps.races(bytes.object);
   }
 
   /** The lane of the running task. */

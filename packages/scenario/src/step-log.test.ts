@@ -1,5 +1,5 @@
 // Which earlier choices a step may have to do with: those that let others touch what it touches.
-import type { Task } from "@faultline/kernel";
+import { partOf, type Task } from "@faultline/kernel";
 import { expect, test } from "vitest";
 import { StepLog } from "./step-log.ts";
 
@@ -53,4 +53,21 @@ test.each([
   step(log, 2, 0, first);
   step(log, 1, 1, second);
   expect(log.suspects(9)).toHaveLength(found);
+});
+
+test("races about a part of an object: whoever came the shortest time before first", () => {
+  const log = new StepLog();
+  const [page, other, elsewhere] = [partOf(3, 1), partOf(3, 2), partOf(4, 1)];
+  step(log, 1, 0, (to) => to.read(page));
+  step(log, 1, 1, (to) => to.read(other));
+  step(log, 1, 2, (to) => to.write(elsewhere));
+  step(log, 2, 3, (to) => to.write(elsewhere));
+  step(log, 2, 4, (to) => to.read(page));
+  step(log, 2, 5, (to) => to.write(other));
+  step(log, 2, 6, (to) => to.write(page));
+  step(log, 2, 7, (to) => to.write(page));
+  expect(log.races(3)).toEqual([
+    { choice: 1, pid: 2, direct: true },
+    { choice: 0, pid: 2, direct: true },
+  ]);
 });

@@ -1,6 +1,6 @@
 // What each step of a run touched, so that a search knows which earlier steps what went wrong may have to do with.
 
-import type { AccessLog, Task } from "@faultline/kernel";
+import { type AccessLog, type Task, wholeOf } from "@faultline/kernel";
 
 /** Deeds, and one bit for each deed that does not commute with it: whoever lets a lock go hinders nobody who takes it. */
 const READ = 0;
@@ -84,6 +84,35 @@ export class StepLog implements AccessLog {
       }
     }
     return suspects;
+  }
+
+  /**
+   * The chosen steps that a later step of another task does not commute with because both touch a part of this object:
+   * those first that came the shortest time before it.
+   */
+  races(object: number): Suspect[] {
+    /** By part: the latest step of each task that touched it. */
+    const touched = new Map<number, Map<number, number>>();
+    /** By choice: how long before. */
+    const nearest = new Map<number, { readonly pid: number; readonly distance: number }>();
+    for (const [at, step] of this.#steps.entries()) {
+      const { pid, accesses } = step;
+      const deeds = deedsOf(step);
+      const parts = accesses.filter((part, i) => i % 2 === 0 && wholeOf(part)?.object === object);
+      for (const part of parts) {
+        const before = touched.get(part) ?? new Map<number, number>();
+        touched.set(part, before.set(pid, at));
+        for (const other of before.values()) {
+          const { choice, accesses, pid: otherPid } = this.#steps[other];
+          const distance = at - other;
+          if (choice < 0 || otherPid === pid || distance >= (nearest.get(choice)?.distance ?? at + 1)) continue;
+          if (conflicts(deeds, accesses)) nearest.set(choice, { pid, distance });
+        }
+      }
+    }
+    return [...nearest]
+      .sort(([, one], [, other]) => one.distance - other.distance)
+      .map(([choice, { pid }]) => ({ choice, pid, direct: true }));
   }
 }
 
