@@ -6,6 +6,8 @@ export class Circumstances {
   #debt = 0;
   /** How often that was corrected. */
   #corrections = 0;
+  /** By lane: where that was found out last. */
+  readonly #corrected = new Map<number, number>();
   /** Lanes that begin on it. */
   readonly #there = new Set<number>();
 
@@ -13,10 +15,18 @@ export class Circumstances {
     return this.#debt;
   }
 
-  /** So many pages more, or fewer, were charged to a lane than here. Returns: true when that can be tried. */
-  learnDebt(pages: number, lane: number): boolean {
+  /**
+   * So many pages more, or fewer, were charged to a lane than here, where it has done so many events of an operation.
+   *
+   * Returns: true when that can be tried. A lane that goes wrong before the place where the number was corrected goes
+   * wrong by something else.
+   */
+  learnDebt(pages: number, lane: number, op: number, events: number): boolean {
+    const place = placeOf(op, events);
     if (this.#corrections >= MAX_CORRECTIONS || this.#debt + pages < 0) return false;
+    if (place < (this.#corrected.get(lane) ?? 0)) return false;
     this.#corrections++;
+    this.#corrected.set(lane, place);
     this.#debt += pages;
     this.#there.add(lane);
     return true;
@@ -26,6 +36,11 @@ export class Circumstances {
   processorOf(lane: number): number {
     return this.#there.has(lane) ? 1 : 0;
   }
+}
+
+/** Places in the order in which a lane comes to them. */
+function placeOf(op: number, events: number): number {
+  return op * 2 ** 32 + events;
 }
 
 /** Whoever corrects the same number again and again is wrong about what it is. */

@@ -470,7 +470,7 @@ export class Follower implements Chooser, RunObserver {
 
   /** Is the latest event of a lane what it is to be, or the beginning of it? */
   #checkLast(progress: Progress, complete: boolean): void {
-    const { expected, got, lane } = progress;
+    const { expected, got } = progress;
     if (expected === null || got.length === 0) return;
     const wanted = expected.events[got.length - 1];
     if (wanted === undefined && expected.cut) return;
@@ -478,7 +478,7 @@ export class Follower implements Chooser, RunObserver {
     const wantedText = wanted === undefined ? "no more events" : eventText(wanted);
     if (text === wantedText && complete) this.#matched++;
     if (text === wantedText || (!complete && wantedText.startsWith(`${text} ret `))) return;
-    if (this.failure === null && wanted !== undefined) this.#throttle.learn(lane, got[got.length - 1], wanted);
+    if (this.failure === null && wanted !== undefined) this.#throttle.learn(progress, wanted);
     this.#fail(progress, `${text} instead of ${wantedText}`);
   }
 

@@ -18,6 +18,8 @@ export class ThrottleReader {
   learned = false;
   /** Pages that the latest look was charged with and that nobody has left over; null when there are none. */
   unexplained: number | null = null;
+  /** A task was on another processor than nothing speaks against: what it was charged with is not what was there. */
+  #strayed = false;
   readonly #plan: Plan;
   readonly #circumstances: Circumstances;
 
@@ -40,32 +42,52 @@ export class ThrottleReader {
       if (full === nrDirtied) return PROCESSOR_FULL;
       // The one that it is on, if that explains it.
       const there = [processor, 1 - processor].find((one) => full === nrDirtiedPause && leaks[one] >= room);
-      if (there === undefined) this.#learnDebt(full < nrDirtiedPause ? full - nrDirtied : this.left, progress.lane);
+      if (there === undefined && full <= nrDirtiedPause) {
+        // Whatever is there is taken up to the allowance: the first time all of it may be there, later what was wanting.
+        const most = this.#circumstances.debt === 0 ? this.left : room - leaks[1];
+        this.#learnDebt(full < nrDirtiedPause ? full - nrDirtied : most, progress);
+      }
       progress.processor = there ?? processor;
       return progress.processor;
     }
     if (leaks[0] === leaks[1]) return processor;
     const possible = [processor, 1 - processor].filter((one) => leaks[one] < room);
-    const there =
-      possible.length < 2
-        ? possible[0]
-        : possible[this.#plan.choose("throttle", `${progress.lane}:${progress.op}.${got.length}`, 2).picked];
-    progress.processor = there ?? processor;
+    if (possible.length < 2) {
+      progress.processor = possible[0] ?? processor;
+    } else {
+      const { picked } = this.#plan.choose("throttle", `${progress.lane}:${progress.op}.${got.length}`, 2);
+      if (picked > 0) this.#strayed = true;
+      progress.processor = possible[picked];
+    }
     return progress.processor;
   }
 
   /** Does what happens differ from what is recorded because the recording was made under other circumstances? */
-  learn(lane: number, got: RecordedEvent, wanted: RecordedEvent): void {
+  learn(progress: Progress, wanted: RecordedEvent): void {
     const circumstances = this.#circumstances;
-    // A window is smaller by what was charged to the task.
-    const windows = FAULT_IN.has(got[0]) && got[0] === wanted[0] && got[2] === wanted[2];
-    const pages = Math.ceil(Number(got[3]) / PAGE_SIZE) - Math.ceil(Number(wanted[3]) / PAGE_SIZE);
-    if (windows && pages !== 0 && circumstances.debt > 0) this.learned = circumstances.learnDebt(pages, lane);
+    const { lane, op, got } = progress;
+    const event = got[got.length - 1];
+    const pages = circumstances.debt > 0 && !this.#strayed ? this.#chargedLess(progress, event, wanted) : 0;
+    // Who was not there was charged with nothing that could have been less.
+    if (pages > 0 || (pages < 0 && circumstances.processorOf(lane) === 1)) {
+      this.learned = circumstances.learnDebt(pages, lane, op, got.length - 1);
+    }
+  }
+
+  /** Returns: so many pages less, at least, are charged to the task than were when it was recorded. */
+  #chargedLess({ task }: Progress, got: RecordedEvent, wanted: RecordedEvent): number {
+    // A window is smaller by what was charged to the task. What is left of its allowance may be more than it asks for,
+    // and less than the smallest window.
+    if (FAULT_IN.has(got[0]) && got[0] === wanted[0] && got[2] === wanted[2]) {
+      return got[3] === wanted[3] ? 0 : task.nrDirtiedPause - task.nrDirtied - Math.ceil(Number(wanted[3]) / PAGE_SIZE);
+    }
+    // It comes to the end of its allowance, and did not: a window is never larger than that, so one page is enough.
+    return got[0] === "balance_dirty" && wanted[0] !== "balance_dirty" ? -1 : 0;
   }
 
   /** What is charged to the task must have been there from the beginning, if that was not tried yet. */
-  #learnDebt(pages: number, lane: number): void {
-    if (!this.#circumstances.learnDebt(pages, lane)) return;
+  #learnDebt(pages: number, { lane, op, got }: Progress): void {
+    if (!this.#circumstances.learnDebt(pages, lane, op, got.length)) return;
     this.learned = true;
     this.unexplained = pages;
   }
