@@ -28,7 +28,7 @@ import { Foresight } from "./foresight.ts";
 import type { Names } from "./maps.ts";
 import type { OpName } from "./op.ts";
 import type { ChoiceKind, Ending, Plan } from "./plan.ts";
-import type { Progress } from "./progress.ts";
+import { comesBeforeMerged, type Progress } from "./progress.ts";
 import type { OpResult, RecordedEvent } from "./result.ts";
 import type { OpPlace, RunObserver } from "./run.ts";
 import { StepLog, type Suspect } from "./step-log.ts";
@@ -53,6 +53,9 @@ const OTHER_BYTES = /: another sum$/;
 
 /** So many choices are looked at before the others. */
 const MOST_SUSPECTS = 16;
+
+/** Who sleeps is woken by one of the next timers, or by none of them: some come again for ever. */
+const MOST_TIMERS = 8;
 
 /** Operations without events of their own that open a file, and how often that lets a lock go. */
 const OPENING: ReadonlySet<OpName> = new Set(["open", "evict"]);
@@ -85,6 +88,8 @@ export class Follower implements Chooser, RunObserver {
   /** Dinodes in the journal when somebody was picked the last time. */
   #journaled = 0;
   #burst: Burst | null = null;
+  /** Since somebody was picked. */
+  #timersInARow = 0;
   readonly #steps = new StepLog();
 
   constructor(expectation: Expectation, plan: Plan, circumstances: Circumstances, extents: ExtentChooser) {
@@ -145,6 +150,7 @@ export class Follower implements Chooser, RunObserver {
   }
 
   pickTask(runnable: readonly Task[]): number {
+    this.#timersInARow = 0;
     if (this.#tracer === null) return 0;
     this.#look();
     if (this.failure !== null) return STOP;
@@ -203,8 +209,16 @@ export class Follower implements Chooser, RunObserver {
     if (choice === "interrupt") return this.#isAlone ? this.#plan.choose("time", this.#where([]), 2).picked : 0;
     if (choice !== "timer" || this.#burst !== null) return 0;
     const task = this.#wanted()?.task;
-    if (task !== undefined && task.sleepingOn !== null && !task.sleepingOn.isReady(task)) return 1;
+    if ((task !== undefined && sleeps(task)) || this.#waitsForSleepers()) return 1;
     return this.#plan.choose("time", this.#where([]), 2).picked;
+  }
+
+  /** Has a lane that could go on to let another one go first, and do all the others sleep? */
+  #waitsForSleepers(): boolean {
+    const lanes = [...this.#byPid.values()];
+    const interrupted = lanes.find(({ interruptedAt }) => interruptedAt !== null);
+    if (interrupted === undefined || this.#foresight?.outlook(interrupted).outlook !== "later") return false;
+    return lanes.every((lane) => lane === interrupted || sleeps(lane.task)) && this.#timersInARow++ < MOST_TIMERS;
   }
 
   /**
@@ -249,7 +263,10 @@ export class Follower implements Chooser, RunObserver {
     const disk = runnable.findIndex(({ daemon, comm }) => daemon && comm.startsWith("disk "));
     if (disk >= 0 && foresight.isBeingRead(lanes[first] as Progress)) return disk;
     const other = lanes.findIndex(
-      (lane, i) => lane !== undefined && outlooks[i] === "any" && (lane.interruptedAt !== null || this.#hasTurn(lane)),
+      (lane, i) =>
+        lane !== undefined &&
+        outlooks[i] === "any" &&
+        (lane.interruptedAt !== null || comesBeforeMerged(lane) || this.#hasTurn(lane)),
     );
     return other >= 0 ? other : disk >= 0 ? disk : first;
   }
@@ -425,7 +442,8 @@ export class Follower implements Chooser, RunObserver {
       const progress = this.#byPid.get(event.task);
       if (progress === undefined || this.failure !== null) continue;
       this.#checkMerged(progress, event);
-      progress.interruptedAt = null;
+      // Whoever is switched away from has not gone on yet.
+      if (event.name !== "sched_switch") progress.interruptedAt = null;
       const converted = progress.converter.next(event);
       if (converted !== null) this.#checkOwn(progress, converted);
     }
@@ -488,4 +506,8 @@ export class Follower implements Chooser, RunObserver {
     this.#failedAt = `${merged} ${got.length}`;
     this.tooFar = this.#burst?.steps ?? 0;
   }
+}
+
+function sleeps(task: Task): boolean {
+  return task.sleepingOn !== null && !task.sleepingOn.isReady(task);
 }

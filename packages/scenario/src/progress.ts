@@ -2,7 +2,7 @@
 
 import type { FsTask } from "@faultline/fs";
 import type { EventConverter } from "./convert.ts";
-import type { ExpectedEvents } from "./expectation.ts";
+import { type ExpectedEvents, isMerged } from "./expectation.ts";
 import type { RecordedEvent } from "./result.ts";
 import type { TierFilter } from "./tier.ts";
 
@@ -30,4 +30,15 @@ export interface Progress {
   interruptedAt: { readonly ino: number; readonly page: number } | null;
   /** It has no more operations. */
   done: boolean;
+}
+
+/** Is there something that the lane is to do before its next event in `merged`? */
+export function comesBeforeMerged({ expected, got }: Progress): boolean {
+  if (expected === null) return false;
+  const { events } = expected;
+  const last = got[got.length - 1];
+  // A call that has not returned yet returns before anything else, if nothing was recorded within it.
+  const next =
+    last !== undefined && last.length < events[got.length - 1]?.length ? events[got.length - 1] : events[got.length];
+  return next !== undefined && !isMerged(next);
 }
