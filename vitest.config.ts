@@ -10,6 +10,8 @@ const config: ViteUserConfig = {
     // Threads start faster than processes, and the model shares nothing between worlds.
     pool: "threads",
     maxWorkers: "100%",
+    // So a file finds the modules loaded and compiled by those before it.
+    isolate: false,
   },
 };
 

@@ -15,6 +15,8 @@ export interface ReplayOptions {
   readonly unseen?: ReadonlySet<string>;
   /** As `scenarioMemory` makes it, for runs one after the other. */
   readonly hostMemory?: HostMemory;
+  /** Runs that the search for a schedule may take in each tier, instead of its own bound. */
+  readonly maxRuns?: number;
 }
 
 export interface Replay {
@@ -34,6 +36,7 @@ export interface Replay {
  */
 export function replayRecording(scenario: Scenario, recording: Recording, options: ReplayOptions): Replay {
   const { kernel, tiers = TIERS, unseen = new Set<string>(), hostMemory = scenarioMemory() } = options;
+  const { maxRuns } = options;
   const traced = tiers.some((tier) => tier !== "results");
   const compare = (run: ScenarioRun): Difference[] =>
     compareRecordings(scenario, recording, run.recording, { tiers, unseen });
@@ -55,7 +58,7 @@ export function replayRecording(scenario: Scenario, recording: Recording, option
     if (differences.length === 0) return best;
   }
 
-  const found = reproduce(scenario, recording, { kernel, unseen, hostMemory, extents: extents ?? [] });
+  const found = reproduce(scenario, recording, { kernel, unseen, hostMemory, maxRuns, extents: extents ?? [] });
   if (found === null) return best;
   const left = found.differences.filter(({ tier }) => tiers.includes(tier));
   if (!isCloser(left, best.differences)) return best;

@@ -22,7 +22,7 @@ export interface ReproduceOptions {
   readonly kernel: Gfs2Revision;
   readonly unseen?: ReadonlySet<string>;
   /** Runs that each tier may take, and steps of tasks that all of them may take together. */
-  readonly maxRuns?: number;
+  readonly maxRuns?: number | undefined;
   readonly maxSteps?: number;
   /** As `scenarioMemory` makes it, for all of them. */
   readonly hostMemory?: HostMemory;
