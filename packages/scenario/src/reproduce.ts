@@ -45,7 +45,7 @@ export interface Reproduction {
 /** The bounds, when nothing else is said: threads leave more open than the timing of the disk does. */
 const MAX_RUNS: Readonly<Record<Tier, number>> = { results: 0, protocol: 12, memory: 100 };
 const MAX_STEPS = 200_000;
-const MAX_STEPS_OF_THREADS = 170_000;
+const MAX_STEPS_OF_THREADS = 320_000;
 
 /**
  * Search for a schedule that reproduces a recording of a scenario with threads. Deterministic.
