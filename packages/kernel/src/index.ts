@@ -27,6 +27,7 @@ export {
 export { type AccessLog, partOf, wholeOf } from "./sched/access-log.ts";
 export { type Chooser, FifoChooser, STOP } from "./sched/chooser.ts";
 export { Faulting, type MayFault, type MaySleep, PREEMPT, type Sleep, USER_FAULT } from "./sched/context.ts";
+export type { Device } from "./sched/device.ts";
 export { PctChooser, type PctOptions, pctBound } from "./sched/pct.ts";
 export { Random, RandomChooser } from "./sched/random.ts";
 export { ReplayChooser } from "./sched/replay.ts";
@@ -36,7 +37,7 @@ export { kernelFrames } from "./sched/stack.ts";
 export { type HeldLock, Task, type TaskBody } from "./sched/task.ts";
 export { LIVELOCK_ROUNDS, Livelock, RetryGuard, type Verdict, type VerdictKind } from "./sched/verdict.ts";
 export { Completion, WaitChannel, wakeUp, wakeUpAll } from "./sched/wait.ts";
-export { type Device, RunError, type RunResult, World, type WorldOptions } from "./sched/world.ts";
+export { RunError, type RunResult, World, type WorldOptions } from "./sched/world.ts";
 export {
   TRACE_EVENTS,
   TRACE_FORMAT,

@@ -10,6 +10,7 @@ import { Lockdep } from "../locking/lockdep.ts";
 import type { Tracer } from "../trace/ring.ts";
 import { type AccessLog, wholeOf } from "./access-log.ts";
 import { type Chooser, FifoChooser, STOP } from "./chooser.ts";
+import type { Device } from "./device.ts";
 import { formatSchedule, type Schedule } from "./schedule.ts";
 import { Task, type TaskBody } from "./task.ts";
 import { Livelock, type Verdict } from "./verdict.ts";
@@ -31,14 +32,6 @@ export interface WorldOptions {
   readonly maxSteps?: number;
   /** Preemptive runs: let daemons finish what they can do before the run is complete; off by default. */
   readonly settle?: boolean;
-}
-
-/** What may interrupt whoever runs. */
-export interface Device {
-  /** Has it something to do? */
-  isReady(): boolean;
-  /** Finish one request. Context: atomic. */
-  serve(): void;
 }
 
 export interface RunResult {
