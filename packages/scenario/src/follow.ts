@@ -8,39 +8,20 @@
 // dirty throttle finds. And what each thread is to find in the page cache tells mostly who has to go on first.
 
 import type * as fs from "@faultline/fs";
-import {
-  type Chooser,
-  type Pfn,
-  STOP,
-  type Task,
-  type TraceEvent,
-  type Tracer,
-  WaitChannel,
-  wholeOf,
-} from "@faultline/kernel";
+import { type Chooser, type Pfn, STOP, type Task, type Tracer, WaitChannel, wholeOf } from "@faultline/kernel";
+import { Burst } from "./burst.ts";
 import type { Circumstances } from "./circumstances.ts";
-import { differingFields } from "./compare.ts";
-import { convertEvent, EventConverter } from "./convert.ts";
-import { eventText } from "./events.ts";
-import { type Expectation, isMerged, lockedFile } from "./expectation.ts";
+import type { Expectation } from "./expectation.ts";
 import type { ExtentChooser } from "./extents.ts";
 import { Foresight } from "./foresight.ts";
 import type { Names } from "./maps.ts";
-import type { OpName } from "./op.ts";
 import type { ChoiceKind, Ending, Plan } from "./plan.ts";
 import { comesBeforeMerged, type Progress } from "./progress.ts";
-import type { OpResult, RecordedEvent } from "./result.ts";
+import type { OpResult } from "./result.ts";
 import type { OpPlace, RunObserver } from "./run.ts";
+import { RunComparison } from "./run-comparison.ts";
 import { StepLog, type Suspect } from "./step-log.ts";
 import { ThrottleReader } from "./throttle-reader.ts";
-import { isHidden, TIERS, TierFilter } from "./tier.ts";
-
-/** A task that is let go on before its turn. */
-interface Burst {
-  readonly task: Task;
-  left: number;
-  steps: number;
-}
 
 /** What a failure has most to do with. */
 const ABOUT: readonly (readonly [RegExp, ChoiceKind])[] = [
@@ -57,120 +38,72 @@ const MOST_SUSPECTS = 16;
 /** Who sleeps is woken by one of the next timers, or by none of them: some come again for ever. */
 const MOST_TIMERS = 8;
 
-/** Operations without events of their own that open a file, and how often that lets a lock go. */
-const OPENING: ReadonlySet<OpName> = new Set(["open", "evict"]);
-const UNLOCKS_OF_OPEN = 2;
-
 export class Follower implements Chooser, RunObserver {
   readonly preemptive = true;
   readonly interrupts = true;
-  /** Where the run left the recording, in words; null while it has not. */
-  failure: string | null = null;
-  /** How far the lane had come that left it. */
-  #failedAt = "";
-  /** Steps of the burst that was under way when it did. */
-  tooFar = 0;
-  #matched = 0;
   readonly #expectation: Expectation;
   readonly #plan: Plan;
   readonly #circumstances: Circumstances;
   readonly #throttle: ThrottleReader;
   readonly #extents: ExtentChooser;
-  readonly #turns = new Map<string, number>();
-  readonly #byPid = new Map<number, Progress>();
-  readonly #lanes: (Progress | undefined)[] = [];
-  #tracer: Tracer | null = null;
-  #places: Names | null = null;
+  readonly #comparison: RunComparison;
+  readonly #burst = new Burst();
+  readonly #steps = new StepLog();
   #foresight: Foresight | null = null;
-  #seen = 0;
-  /** An operation has begun or ended since then. */
+  /** An operation has begun or ended since somebody was picked. */
   #border = false;
   /** Dinodes in the journal when somebody was picked the last time. */
   #journaled = 0;
-  #burst: Burst | null = null;
   /** Since somebody was picked. */
   #timersInARow = 0;
-  readonly #steps = new StepLog();
 
   constructor(expectation: Expectation, plan: Plan, circumstances: Circumstances, extents: ExtentChooser) {
     this.#expectation = expectation;
     this.#circumstances = circumstances;
-    this.#throttle = new ThrottleReader(plan, circumstances);
     this.#plan = plan;
     this.#extents = extents;
+    this.#throttle = new ThrottleReader(plan, circumstances);
+    this.#comparison = new RunComparison(expectation, circumstances, this.#throttle, this.#burst);
   }
 
   begin(tracer: Tracer, names: Names): void {
-    this.#tracer = tracer;
-    this.#places = names;
     this.#foresight = new Foresight(this.#expectation, names);
-    this.#seen = tracer.count;
+    this.#comparison.begin(tracer, names);
   }
 
   opStarts(at: OpPlace, task: fs.FsTask): void {
-    this.#look();
-    const { tier } = this.#expectation;
-    const progress = this.#byPid.get(task.pid) ?? this.#enter(at, task);
-    const expected = this.#expectation.events(at);
-    progress.where = `operation ${at.op} of ${task.comm}`;
+    task.world.accesses = this.#steps;
     this.#border = true;
-    progress.op = at.op;
-    progress.unlocks = OPENING.has(this.#expectation.op(at).op) ? UNLOCKS_OF_OPEN : 0;
-    progress.expected = expected;
-    progress.filter = expected === null || tier === "results" ? null : new TierFilter(tier, expected.without);
-    progress.got = [];
-    progress.updates = [...(expected?.updates ?? [])];
+    this.#comparison.opStarts(at, task);
   }
 
   opEnds(at: OpPlace, result: OpResult): void {
-    this.#look();
-    const progress = this.#lanes[this.#expectation.lane(at)] as Progress;
-    const { expected, got, task } = progress;
-    // Who is alone is ahead of the disk until it waits for it.
-    if (this.#burst?.task === task && !this.#isAlone) this.#burst = null;
-    if (expected !== null && !expected.cut && got.length < expected.events.length) {
-      this.#fail(progress, `${eventText(expected.events[got.length])} is missing`);
-    }
-    this.#checkLast(progress, true);
     this.#border = true;
-    progress.expected = null;
-    progress.filter = null;
-    progress.done = at.thread !== undefined && at.op === this.#expectation.scenario.threads[at.thread].length - 1;
-    const wanted = this.#expectation.result(at);
-    if (wanted === undefined) {
-      this.#fail(progress, "it returns");
-      return;
-    }
-    for (const tier of this.#expectation.tier === "memory" ? TIERS : TIERS.slice(0, 1)) {
-      const [field] = differingFields(wanted, result, this.#expectation.op(at).op, tier);
-      if (field !== undefined) this.#fail(progress, `another ${field}`);
-    }
-    // Where the middle was cut out, the number of major faults tells how many pages were late in it.
-    if (expected?.cut === true) this.#matched -= Math.abs((wanted.majflt ?? 0) - (result.majflt ?? 0));
+    this.#comparison.opEnds(at, result);
   }
 
   pickTask(runnable: readonly Task[]): number {
     this.#timersInARow = 0;
-    if (this.#tracer === null) return 0;
-    this.#look();
-    if (this.failure !== null) return STOP;
+    if (!this.#comparison.hasBegun) return 0;
+    this.#comparison.look();
+    if (this.#comparison.failure !== null) return STOP;
     this.#lookAtJournal();
-    const burst = this.#continueBurst(runnable);
+    const burst = this.#burst.goOn(runnable);
     if (burst >= 0) return burst;
     // Threads that have not begun come to their first operation.
-    const fresh = runnable.findIndex((task) => !task.daemon && !this.#byPid.has(task.pid));
+    const fresh = runnable.findIndex((task) => !task.daemon && this.#comparison.laneOf(task.pid) === undefined);
     if (fresh >= 0) return fresh;
     // Who has done all comes to its end.
-    const done = runnable.findIndex(({ pid }) => this.#byPid.get(pid)?.done === true);
+    const done = runnable.findIndex(({ pid }) => this.#comparison.laneOf(pid)?.done === true);
     if (done >= 0) return done;
-    const wanted = this.#wanted();
+    const wanted = this.#comparison.wanted();
     let first = this.#firstChoice(runnable, wanted);
     // Who is in the middle of an operation without events finishes it, if nothing speaks against it.
-    const current = this.#byPid.get(runnable[0].pid);
+    const current = this.#comparison.laneOf(runnable[0].pid);
     const finishes = current?.expected === null && !this.#isAloneUnseen();
-    if (finishes && (current.unlocks <= 0 || this.#nextMerged(current) === undefined)) first = 0;
+    if (finishes && (current.unlocks <= 0 || this.#comparison.nextMerged(current) === undefined)) first = 0;
     if (!this.#isAloneUnseen()) first = this.#foreseen(runnable, first);
-    const quiet = runnable.some(({ pid }) => this.#byPid.get(pid)?.expected === null);
+    const quiet = runnable.some(({ pid }) => this.#comparison.laneOf(pid)?.expected === null);
     const others = runnable.map((_, i) => i).filter((i) => i !== first);
     const options = [
       { i: first, far: false },
@@ -188,7 +121,7 @@ export class Follower implements Chooser, RunObserver {
     this.#border = false;
     this.#steps.chosen(this.#plan.choices - 1);
     const { i, far } = options[picked];
-    if (i !== first) this.#burst = { task: runnable[i], left: far ? limit - 1 : 0, steps: 1 };
+    if (i !== first) this.#burst.begin(runnable[i], far ? limit - 1 : 0);
     return i;
   }
 
@@ -199,23 +132,23 @@ export class Follower implements Chooser, RunObserver {
       this.#throttle.left = Number(about);
       return this.#circumstances.debt;
     }
-    if (this.#tracer === null) return 0;
-    this.#look();
-    if (this.failure !== null) return 0;
+    if (!this.#comparison.hasBegun) return 0;
+    this.#comparison.look();
+    if (this.#comparison.failure !== null) return 0;
     if (choice === "tick") return this.#ticks() ? 1 : 0;
-    if (choice === "exit") return this.#current()?.processor ?? 0;
+    if (choice === "exit") return this.#comparison.current()?.processor ?? 0;
     if (choice === "throttle") return this.#throttles();
     // Of threads more is open than can be searched.
     if (choice === "interrupt") return this.#isAlone ? this.#plan.choose("time", this.#where([]), 2).picked : 0;
-    if (choice !== "timer" || this.#burst !== null) return 0;
-    const task = this.#wanted()?.task;
+    if (choice !== "timer" || this.#burst.isOn) return 0;
+    const task = this.#comparison.wanted()?.task;
     if ((task !== undefined && sleeps(task)) || this.#waitsForSleepers()) return 1;
     return this.#plan.choose("time", this.#where([]), 2).picked;
   }
 
   /** Has a lane that could go on to let another one go first, and do all the others sleep? */
   #waitsForSleepers(): boolean {
-    const lanes = [...this.#byPid.values()];
+    const lanes = [...this.#comparison.lanes];
     const interrupted = lanes.find(({ interruptedAt }) => interruptedAt !== null);
     if (interrupted === undefined || this.#foresight?.outlook(interrupted).outlook !== "later") return false;
     return lanes.every((lane) => lane === interrupted || sleeps(lane.task)) && this.#timersInARow++ < MOST_TIMERS;
@@ -247,11 +180,11 @@ export class Follower implements Chooser, RunObserver {
   /** Who is to go on by what the next event of each lane says of the page cache. */
   #foreseen(runnable: readonly Task[], first: number): number {
     const foresight = this.#foresight as Foresight;
-    const lanes = runnable.map(({ pid }) => this.#byPid.get(pid));
+    const lanes = runnable.map(({ pid }) => this.#comparison.laneOf(pid));
     const outlooks = lanes.map((lane) => {
       if (lane === undefined) return null;
       const { outlook, goesOn } = foresight.outlook(lane);
-      return outlook === "now" && goesOn && !this.#hasTurn(lane) ? null : outlook;
+      return outlook === "now" && goesOn && !this.#comparison.hasTurn(lane) ? null : outlook;
     });
     const worker = runnable.findIndex(({ daemon, comm }) => daemon && comm.startsWith("glock_workqueue"));
     const lane = lanes[first];
@@ -266,17 +199,9 @@ export class Follower implements Chooser, RunObserver {
       (lane, i) =>
         lane !== undefined &&
         outlooks[i] === "any" &&
-        (lane.interruptedAt !== null || comesBeforeMerged(lane) || this.#hasTurn(lane)),
+        (lane.interruptedAt !== null || comesBeforeMerged(lane) || this.#comparison.hasTurn(lane)),
     );
     return other >= 0 ? other : disk >= 0 ? disk : first;
-  }
-
-  /** Does the recorded order say nothing against the lane's next lock event? */
-  #hasTurn(lane: Progress): boolean {
-    const position = this.#nextTurn(lane);
-    if (position === undefined) return true;
-    const { file, turn } = this.#expectation.merged[position];
-    return file === "" || (this.#turns.get(file) ?? 0) >= turn;
   }
 
   /** Is there only one task, and the disk? */
@@ -286,7 +211,7 @@ export class Follower implements Chooser, RunObserver {
 
   /** Is the only task between operations, or where the recording shows nothing? The disk goes on meanwhile. */
   #isAloneUnseen(): boolean {
-    const progress = this.#lanes[0];
+    const progress = this.#comparison.first;
     if (!this.#isAlone || progress === undefined) return false;
     const { expected, got } = progress;
     return expected === null || (expected.cut && got.length >= expected.events.length);
@@ -295,81 +220,23 @@ export class Follower implements Chooser, RunObserver {
   /** How far everybody has come, and who can go on. */
   #where(runnable: readonly Task[]): string {
     let where = "";
-    for (const { lane, op, got, merged } of this.#byPid.values()) where += `${lane}:${op}.${got.length}.${merged} `;
+    for (const { lane, op, got, merged } of this.#comparison.lanes) where += `${lane}:${op}.${got.length}.${merged} `;
     for (const { pid } of runnable) where += `${pid},`;
     return where;
   }
 
   /** Who commits the journal is charged with what is in it: was that the latest choice's doing? */
   #lookAtJournal(): void {
-    for (const { task } of this.#byPid.values()) {
+    for (const { task } of this.#comparison.lanes) {
       const { size } = task.root.journaled;
       if (size < this.#journaled) this.#plan.relabel("commit");
       this.#journaled = size;
     }
   }
 
-  #enter(at: OpPlace, task: fs.FsTask): Progress {
-    task.world.accesses = this.#steps;
-    const progress: Progress = {
-      lane: this.#expectation.lane(at),
-      task,
-      converter: new EventConverter(this.#places as Names),
-      merged: 0,
-      where: "",
-      op: 0,
-      expected: null,
-      filter: null,
-      got: [],
-      updates: [],
-      processor: this.#circumstances.processorOf(this.#expectation.lane(at)),
-      unlocks: 0,
-      interruptedAt: null,
-      done: false,
-    };
-    this.#byPid.set(task.pid, progress);
-    this.#lanes[progress.lane] = progress;
-    return progress;
-  }
-
-  /** The lane whose lock event comes next; undefined when none is left. */
-  #wanted(): Progress | undefined {
-    let best: Progress | undefined;
-    let earliest = Number.POSITIVE_INFINITY;
-    for (const progress of this.#byPid.values()) {
-      const position = this.#nextTurn(progress);
-      if (position === undefined || position >= earliest) continue;
-      earliest = position;
-      best = progress;
-    }
-    return best;
-  }
-
-  /** The position of the lane's next lock event; undefined when there are no more. */
-  #nextMerged({ lane, merged }: Progress): number | undefined {
-    return this.#expectation.positions[lane][merged];
-  }
-
-  /** The same, or the lock event that follows at once: a call that ends lets its lock go. */
-  #nextTurn(progress: Progress): number | undefined {
-    const { merged, positions } = this.#expectation;
-    const position = this.#nextMerged(progress);
-    const after = positions[progress.lane][progress.merged + 1];
-    if (position === undefined || after === undefined) return position;
-    return merged[position].text.includes(" ret ") && merged[after].text.startsWith("glock_dq") ? after : position;
-  }
-
-  #continueBurst(runnable: readonly Task[]): number {
-    const burst = this.#burst;
-    if (burst === null) return -1;
-    const i = runnable.indexOf(burst.task);
-    if (i < 0 || burst.left <= 0) {
-      this.#burst = null;
-      return -1;
-    }
-    burst.left--;
-    burst.steps++;
-    return i;
+  /** Where the run left the recording, in words; null while it has not. */
+  get failure(): string | null {
+    return this.#comparison.failure;
   }
 
   /** Did it leave the recording because of a circumstance that is known now? */
@@ -379,33 +246,27 @@ export class Follower implements Chooser, RunObserver {
 
   /** How a run ended that has left the recording. */
   get ending(): Ending {
-    const { tooFar } = this;
-    const about = ABOUT.find(([pattern]) => pattern.test(this.failure ?? ""))?.[1] ?? "task";
+    const { failure, failedAt, matched } = this.#comparison;
+    const about = ABOUT.find(([pattern]) => pattern.test(failure ?? ""))?.[1] ?? "task";
     return {
-      matched: this.#matched,
-      tooFar,
+      matched,
+      tooFar: this.#burst.steps,
       about,
-      failure: `${this.failure} at ${this.#failedAt}`,
-      suspects: OTHER_BYTES.test(this.failure ?? "") ? this.#races() : this.#steps.suspects(MOST_SUSPECTS),
+      failure: `${failure} at ${failedAt}`,
+      suspects: OTHER_BYTES.test(failure ?? "") ? this.#races() : this.#steps.suspects(MOST_SUSPECTS),
     };
   }
 
   /** Who may have come too early to the bytes of a page. */
   #races(): Suspect[] {
-    const task = this.#lanes.find((lane) => lane !== undefined)?.task;
-    const bytes = task === undefined ? null : wholeOf(task.mm.mem.bytesId(0 as Pfn));
+    const [lane] = this.#comparison.lanes;
+    const bytes = lane === undefined ? null : wholeOf(lane.task.mm.mem.bytesId(0 as Pfn));
     return bytes === null ? [] : this.#steps.races(bytes.object);
-  }
-
-  /** The lane of the running task. */
-  #current(): Progress | undefined {
-    for (const progress of this.#byPid.values()) if (progress.task === progress.task.world.current) return progress;
-    return undefined;
   }
 
   /** Has the running task to find that the clock has ticked? */
   #ticks(): boolean {
-    const progress = this.#current();
+    const progress = this.#comparison.current();
     if (progress === undefined) return false;
     const { updates, got } = progress;
     const at = updates.indexOf(got.length);
@@ -415,9 +276,9 @@ export class Follower implements Chooser, RunObserver {
 
   /** Does somebody else add the next page before the running task does? `about`: its file and place. */
   #isInterrupted(about: string): boolean {
-    if (this.#tracer === null || this.failure !== null) return false;
-    this.#look();
-    const progress = this.#current();
+    if (!this.#comparison.hasBegun || this.#comparison.failure !== null) return false;
+    this.#comparison.look();
+    const progress = this.#comparison.current();
     const [ino, page] = about.split(" ").map(Number);
     if (progress === undefined || !(this.#foresight as Foresight).endsBatch(progress, page)) return false;
     progress.interruptedAt = { ino, page };
@@ -426,85 +287,13 @@ export class Follower implements Chooser, RunObserver {
 
   /** What timing has to do with the running task's look at the throttle. */
   #throttles(): number {
-    const progress = this.#current();
+    const progress = this.#comparison.current();
     if (progress === undefined) return 0;
     const found = this.#throttle.look(progress);
     const { unexplained } = this.#throttle;
-    if (unexplained !== null) this.#fail(progress, `${unexplained} pages are charged that nobody has left over`);
+    if (unexplained !== null)
+      this.#comparison.fail(progress, `${unexplained} pages are charged that nobody has left over`);
     return found;
-  }
-
-  /** Compare what has happened since the last look. */
-  #look(): void {
-    const tracer = this.#tracer as Tracer;
-    if (tracer.count === this.#seen) return;
-    for (const event of tracer.events(this.#seen)) {
-      const progress = this.#byPid.get(event.task);
-      if (progress === undefined || this.failure !== null) continue;
-      this.#checkMerged(progress, event);
-      // Whoever is switched away from has not gone on yet.
-      if (event.name !== "sched_switch") progress.interruptedAt = null;
-      const converted = progress.converter.next(event);
-      if (converted !== null) this.#checkOwn(progress, converted);
-    }
-    this.#seen = tracer.count;
-  }
-
-  #checkMerged(progress: Progress, event: TraceEvent): void {
-    const { merged, positions, mergedCut, unseen } = this.#expectation;
-    const { lane, task } = progress;
-    if (lane === this.#expectation.scenario.threads.length) return;
-    const converted = convertEvent(event, this.#places as Names);
-    if (converted === null || !isMerged(converted) || isHidden(converted, unseen)) return;
-    const position = positions[lane][progress.merged++];
-    const text = eventText(converted);
-    if (position === undefined) {
-      if (!mergedCut) this.#fail(progress, `${text}, after its last`);
-      return;
-    }
-    const wanted = merged[position];
-    const file = lockedFile(converted);
-    const turn = this.#turns.get(file) ?? 0;
-    this.#turns.set(file, turn + 1);
-    this.#matched++;
-    if (event.name === "gfs2_glock_queue" && event.args.queue === 0) progress.unlocks--;
-    if (wanted.text !== text) this.#fail(progress, `${text} instead of ${wanted.text}`);
-    else if (file !== "" && wanted.turn !== turn) this.#fail(progress, `${text} before its turn`);
-    if (this.failure === null && this.#burst?.task === task) this.#burst = null;
-  }
-
-  #checkOwn(progress: Progress, event: RecordedEvent): void {
-    const { expected, filter, got } = progress;
-    if (expected === null || filter === null || !filter.keeps(event)) return;
-    const last = got[got.length - 1];
-    if (event[1] === "ret" && event.length === 3 && last?.[0] === event[0] && !last.includes("ret")) {
-      got[got.length - 1] = [...last, "ret", event[2]];
-    } else {
-      this.#checkLast(progress, true);
-      got.push(event);
-    }
-    this.#checkLast(progress, false);
-  }
-
-  /** Is the latest event of a lane what it is to be, or the beginning of it? */
-  #checkLast(progress: Progress, complete: boolean): void {
-    const { expected, got } = progress;
-    if (expected === null || got.length === 0) return;
-    const wanted = expected.events[got.length - 1];
-    if (wanted === undefined && expected.cut) return;
-    const text = eventText(got[got.length - 1]);
-    const wantedText = wanted === undefined ? "no more events" : eventText(wanted);
-    if (text === wantedText && complete) this.#matched++;
-    if (text === wantedText || (!complete && wantedText.startsWith(`${text} ret `))) return;
-    if (this.failure === null && wanted !== undefined) this.#throttle.learn(progress, wanted);
-    this.#fail(progress, `${text} instead of ${wantedText}`);
-  }
-
-  #fail({ where, got, merged }: Progress, what: string): void {
-    if (this.failure !== null) return;
-    this.failure = `${where}: ${what}`;
-    this.#failedAt = `${merged} ${got.length}`;
-    this.tooFar = this.#burst?.steps ?? 0;
   }
 }
 
