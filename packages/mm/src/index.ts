@@ -45,6 +45,7 @@ export * from "./page-flags.ts";
 export {
   describePage,
   endPageWriteback,
+  leaveLockToRequest,
   lockPage,
   trylockPage,
   unlockPage,

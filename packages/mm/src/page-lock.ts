@@ -78,6 +78,11 @@ export function unlockPage(mem: PhysMem, frame: Pfn): void {
   clearAndWake(mem, frame, PG_LOCKED);
 }
 
+/** The page stays locked until its request is over: no task holds it meanwhile. Context: atomic. */
+export function leaveLockToRequest(mem: PhysMem, frame: Pfn): void {
+  mem.lockOwner[frame] = 0;
+}
+
 /** Sleep until the page is not locked; it may be locked again at once. Linux: folio_wait_locked() */
 export function* waitOnPageLocked(mem: PhysMem, frame: Pfn): MaySleep<void> {
   const bit = sleeperOn(mem, frame, PageWait.Unlocked);

@@ -1,9 +1,10 @@
 // What if somebody else changes memory while a fault handler sleeps? One story a test, in the order that hurts.
-import { PAGE_SIZE, type Pfn, PREEMPT, type TaskBody } from "@faultline/kernel";
+import { PAGE_SIZE, type Pfn, PREEMPT, type TaskBody, type WaitChannel } from "@faultline/kernel";
 import { expect, test } from "vitest";
 import {
   doMunmap,
   getPage,
+  leaveLockToRequest,
   lockPage,
   lruCacheDel,
   MAP_FIXED,
@@ -88,6 +89,21 @@ test("page_mkwrite sleeps, and the entry is gone when it is done: the store is m
     (task) => userStore(task, AT, rig.buffer, 1),
   );
   expect([stored, rig.pagemap(AT, PAGE_SIZE)]).toEqual([undefined, "F"]);
+});
+
+test.each([
+  { desc: "the task that locked it", left: false, want: ["other"] },
+  { desc: "no task while a request has it", left: true, want: [] },
+])("a locked page is waited for: $desc", ({ left, want }) => {
+  const { rig, file } = mapped();
+  rig.load(AT);
+  const frame = file.mapping.find(0);
+  const other = new UserTask(rig.world, "other", rig.mm);
+  rig.world.start(other, (function* () {})());
+  expect(trylockPage(other, rig.mem, frame)).toBe(true);
+  if (left) leaveLockToRequest(rig.mem, frame);
+  const [waits] = lockPage(rig.task, rig.mem, frame);
+  expect((waits as WaitChannel).holders(rig.task).map(({ comm }) => comm)).toEqual(want);
 });
 
 test("the area is unmapped while a read is waited for without mmap_lock", () => {

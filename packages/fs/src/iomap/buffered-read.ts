@@ -4,7 +4,15 @@
 // of neighbouring blocks, and the pages are unlocked when their request is over.
 
 import { Completion, type MaySleep, PAGE_SIZE, type Pfn, type Status } from "@faultline/kernel";
-import { describePage, PG_UPTODATE, pageAddress, putPage, type UserTask, unlockPage } from "@faultline/mm";
+import {
+  describePage,
+  leaveLockToRequest,
+  PG_UPTODATE,
+  pageAddress,
+  putPage,
+  type UserTask,
+  unlockPage,
+} from "@faultline/mm";
 import type { ReadaheadControl } from "../cache/readahead.ts";
 import { segmentsOf } from "../disk/bio.ts";
 import type { FileMapping } from "../vfs/inode.ts";
@@ -141,6 +149,7 @@ function submitRead(mapping: FileMapping, request: ReadRequest, dropReferences: 
   const { mem, host } = mapping;
   const { frames, index } = request;
   if (frames.length === 0) return;
+  for (const frame of frames) leaveLockToRequest(mem, frame);
   host.sb.submitRead(host, index * PAGE_SIZE, segmentsOf(frames, frames.length * PAGE_SIZE), (status) => {
     for (const frame of frames) {
       if (status === 0) mem.flags[frame] |= PG_UPTODATE;
