@@ -127,6 +127,7 @@ export class Follower implements Chooser, RunObserver {
 
   choose(choice: string, _count: number, about = ""): number {
     if (choice === "extent") return this.#extents.choose(choice);
+    if (choice === "request") return this.#isSomebodyInterrupted() ? 1 : 0;
     if (choice === "interruption") return this.#isInterrupted(about) ? 1 : 0;
     if (choice === "debt") {
       this.#throttle.left = Number(about);
@@ -274,15 +275,20 @@ export class Follower implements Chooser, RunObserver {
     return at >= 0;
   }
 
-  /** Does somebody else add the next page before the running task does? `about`: its file and place. */
+  /** Does somebody else add the next page before the running task does? `about`: its file and place, and the pages in hand. */
   #isInterrupted(about: string): boolean {
     if (!this.#comparison.hasBegun || this.#comparison.failure !== null) return false;
     this.#comparison.look();
     const progress = this.#comparison.current();
-    const [ino, page] = about.split(" ").map(Number);
-    if (progress === undefined || !(this.#foresight as Foresight).endsBatch(progress, page)) return false;
+    const [ino, page, inHand] = about.split(" ").map(Number);
+    if (progress === undefined || !(this.#foresight as Foresight).isAddedByOther(progress, page, inHand)) return false;
     progress.interruptedAt = { ino, page };
     return true;
+  }
+
+  /** Who was interrupted within its batch may send it before the running task sends its own. */
+  #isSomebodyInterrupted(): boolean {
+    return [...this.#comparison.lanes].some(({ interruptedAt }) => interruptedAt !== null);
   }
 
   /** What timing has to do with the running task's look at the throttle. */

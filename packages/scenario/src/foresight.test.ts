@@ -1,6 +1,6 @@
 // What recorded events say of the page cache, before and after the pages are read.
-import { type FsTask, Machine, O_RDONLY, REVISIONS, sysMmap, sysOpen, sysPread64 } from "@faultline/fs";
-import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from "@faultline/mm";
+import { type FsTask, type Gfs2Inode, Machine, O_RDONLY, REVISIONS, sysMmap, sysOpen, sysPread64 } from "@faultline/fs";
+import { MAP_ANONYMOUS, MAP_PRIVATE, PG_READAHEAD, PROT_READ, PROT_WRITE } from "@faultline/mm";
 import { expect, test } from "vitest";
 import type { Expectation } from "./expectation.ts";
 import { Foresight } from "./foresight.ts";
@@ -91,15 +91,43 @@ test("who was interrupted goes on once somebody has added the page", () => {
   expect([outlook(false, events(), at), outlook(true, events(), at)]).toEqual(["later", "any"]);
 });
 
-test("a batch ends where the next request ends", () => {
+test("somebody else adds the pages before the next request, and the one behind it", () => {
   const foresight = new Foresight({} as Expectation, new Names());
-  const list = events(["iomap_begin", "pos", 4096, "len", 8192], ["iomap_begin", "pos", 16384, "len", 4096]);
+  const list = events(["iomap_begin", "pos", 8192, "len", 8192], ["iomap_begin", "pos", 20480, "len", 4096]);
   const progress = { expected: { events: list }, got: [] } as unknown as Progress;
-  expect([1, 2, 3, 4, 5].map((page) => foresight.endsBatch(progress, page))).toEqual([
-    false,
-    false,
-    true,
-    false,
-    false,
-  ]);
+  const added = (inHand: number): boolean[] =>
+    [0, 1, 2, 3, 4, 5].map((page) => foresight.isAddedByOther(progress, page, inHand));
+  expect(added(0)).toEqual([true, true, false, false, false, false]);
+  expect(added(1)).toEqual([false, false, false, false, true, false]);
+});
+
+test("what is read begins behind the page that is missing: nobody has to have added anything before", () => {
+  const list = events(
+    ["filemap_fault", 32],
+    ["iomap_begin", "pos", 140 * 1024, "len", 4096],
+    ["filemap_fault", "ret", "MAJOR|RETRY"],
+  );
+  expect([outlook(false, list), outlook(true, list)]).toEqual(["now", "never"]);
+});
+
+test("a read without the lock that copies something found its page read, and its mark gone", () => {
+  const task = taskOf(true);
+  const { mapping } = task.root.lookup("a", false) as Gfs2Inode;
+  const names = new Names();
+  names.fds.set("fd", { fd: 3, file: "a" } as never);
+  const op = { op: "pread", fd: "fd", pos: 16 * 4096, iov: [["m", 0, 8192]] };
+  const foresight = new Foresight({ scenario: { threads: [[op]] } } as unknown as Expectation, names);
+  const list: RecordedEvent[] = [["filemap_read"], ["pf_kernel", "m", 0, "w"], ["filemap_read", "ret", -14]];
+  const expected = { events: list, without: new Set<string>(), updates: [], cut: false };
+  const progress = {
+    lane: 0,
+    op: 0,
+    task,
+    expected,
+    got: [["filemap_read"]],
+    interruptedAt: null,
+  } as unknown as Progress;
+  expect(foresight.outlook(progress)).toEqual({ outlook: "now", goesOn: true });
+  mapping.mem.flags[mapping.find(16)] |= PG_READAHEAD;
+  expect(foresight.outlook(progress).outlook).toBe("later");
 });

@@ -15,11 +15,11 @@ import type { RecordedEvent } from "./result.ts";
  */
 type Outlook = "now" | "later" | "never" | "any";
 
-/** What a lane is to find of a page: "unready" is missing, not read yet, or marked. */
+/** What a lane is to find of a page: "unready" is missing, not read yet, or marked; "unmarked" is ready without a mark. */
 interface Need {
   readonly file: string;
   readonly page: number;
-  readonly finding: "ready" | "unready" | "pending" | "marked" | "missing" | "gone";
+  readonly finding: "ready" | "unmarked" | "unready" | "pending" | "marked" | "missing" | "gone";
   /** The first page that is read because this one is missing: what the window has before it is there. */
   readonly from?: number | undefined;
   /** The pages up to this one are ready, too. */
@@ -27,6 +27,8 @@ interface Need {
   /** And this one is not. */
   readonly unready?: number | undefined;
 }
+
+const GOES_ON: ReadonlySet<Need["finding"]> = new Set(["ready", "unmarked", "marked"]);
 
 export class Foresight {
   readonly #expectation: Expectation;
@@ -47,13 +49,16 @@ export class Foresight {
     const need = this.#need(progress);
     const inode = this.#inode(progress, need?.file);
     if (need === null || inode === null) return { outlook: "any", goesOn: false };
-    return { outlook: outlookOf(need, inode), goesOn: need.finding === "ready" || need.finding === "marked" };
+    return { outlook: outlookOf(need, inode), goesOn: GOES_ON.has(need.finding) };
   }
 
   /** Is the page that the lane is to find ready being read? */
   isBeingRead(progress: Progress): boolean {
     const need = this.#need(progress);
-    return need?.finding === "ready" && this.#inode(progress, need.file)?.mapping.find(need.page) !== 0;
+    return (
+      (need?.finding === "ready" || need?.finding === "unmarked") &&
+      this.#inode(progress, need.file)?.mapping.find(need.page) !== 0
+    );
   }
 
   /** Does the lane ask for a lock now that others wait for, and grants it to none of them? Then a worker has done that. */
@@ -65,10 +70,15 @@ export class Foresight {
     return queue !== undefined && queue.length > queue.holders().length;
   }
 
-  /** Does the lane's recording end the batch of new pages before this page of a file that it reads ahead? */
-  endsBatch({ expected, got }: Progress, page: number): boolean {
+  /**
+   * Does somebody else add this page of a file that the lane reads ahead, when it has so many pages before it in hand?
+   * The requests of its recording begin behind such a page, or end before it.
+   */
+  isAddedByOther({ expected, got }: Progress, page: number, inHand: number): boolean {
     const next = expected?.events.slice(got.length).find(([name]) => name === "iomap_begin");
-    return next !== undefined && Number(next[2]) + Number(next[4]) === page * PAGE_SIZE;
+    if (next === undefined) return false;
+    const begin = Number(next[2]);
+    return inHand === 0 ? begin > page * PAGE_SIZE : begin + Number(next[4]) === page * PAGE_SIZE;
   }
 
   #inode({ task }: Progress, file: string | undefined): Gfs2Inode | null {
@@ -91,9 +101,11 @@ export class Foresight {
 
   /** A read that holds no lock ends where a page is not ready. */
   #needOfRead({ lane, op, expected, got }: Progress): Need | null {
-    const recorded = expected?.events[got.length - 1] ?? [];
+    const [recorded = [], next = []] = expected?.events.slice(got.length - 1, got.length + 1) ?? [];
     const { threads } = this.#expectation.scenario;
-    if (recorded.length !== 3 || isLocked(got) || lane === threads.length) return null;
+    // What a fault of the buffer interrupts had something to copy.
+    const copies = recorded.length === 1 && next[0] === "pf_kernel";
+    if ((recorded.length !== 3 && !copies) || isLocked(got) || lane === threads.length) return null;
     const read = threads[lane][op];
     if (!("pos" in read && "fd" in read)) return null;
     const { fd, pos } = read;
@@ -102,7 +114,7 @@ export class Foresight {
     let done = 0;
     for (const [name, , ret] of got) if (name === "filemap_read" && Number(ret) > 0) done += Number(ret);
     const page = Math.floor((pos + done) / PAGE_SIZE);
-    return { file, page, finding: recorded[2] === -EAGAIN ? "unready" : "ready" };
+    return { file, page, finding: recorded[2] === -EAGAIN ? "unready" : "unmarked" };
   }
 
   /** What is ready around a fault is mapped at once; for a page that is not the file system is asked. */
@@ -187,6 +199,8 @@ function outlookOf({ page, finding, from, last, unready }: Need, { mapping, sb }
     case "ready":
       for (let at = page; at <= (last ?? page); at++) if (!isReady(at)) return "later";
       return unready !== undefined && isReady(unready) && !isMarked(unready) ? "never" : "now";
+    case "unmarked":
+      return isReady(page) && !isMarked(page) ? "now" : "later";
     case "gone":
       return isThere(page) ? "later" : "now";
     case "unready":
@@ -197,6 +211,8 @@ function outlookOf({ page, finding, from, last, unready }: Need, { mapping, sb }
       return !isThere(page) ? "later" : isMarked(page) ? "now" : "never";
     case "missing": {
       if (isThere(page) || (from !== undefined && isThere(from))) return "never";
+      // What is read begins behind it: others add it, and what follows, before this one does.
+      if (from !== undefined && from > page) return "now";
       const start = Math.max(0, page - Math.floor(sb.readahead.raPages / 2));
       for (let at = start; at < (from ?? start); at++) if (!isThere(at)) return "later";
       return "now";

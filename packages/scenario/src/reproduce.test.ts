@@ -49,6 +49,7 @@ class Chance implements Chooser {
   }
 
   choose(choice: string): number {
+    if (choice === "request") return this.#below(4) === 0 ? 1 : 0;
     return choice === "interruption" && this.#below(30) === 0 ? 1 : 0;
   }
 

@@ -188,6 +188,8 @@ function* readyLastPage(
   if ((mem.flags[frame] & PG_READAHEAD) !== 0) {
     if ((iocb.flags & IOCB_NOIO) !== 0) return err(EAGAIN);
     yield* pageCacheAsyncReadahead(task, mapping, iocb.file.ra, frame, end - mem.index[frame]);
+    // Others may read what is there before it is copied.
+    if (task.world.interrupts) yield PREEMPT;
   }
   return (mem.flags[frame] & PG_UPTODATE) !== 0 ? 0 : yield* filemapUpdatePage(task, iocb, mapping, frame);
 }
@@ -342,6 +344,7 @@ function* readyPage(
       return STOP_READING;
     }
     yield* pageCacheAsyncReadahead(task, mapping, ra, frame, last - index);
+    if (task.world.interrupts) yield PREEMPT;
   }
   if ((mem.flags[frame] & PG_UPTODATE) !== 0) return frame;
   if ((iocb.flags & (IOCB_NOWAIT | IOCB_NOIO)) !== 0) {

@@ -244,8 +244,7 @@ export function* readWindow(
   const marked = index + count < pages || host.sb.readahead.marksLastWindow;
   let rac: ReadaheadControl = { mapping, index, frames: [] };
   for (let i = 0; i < wanted; i++) {
-    if (rac.frames.length > 0 && mapping.find(index + i) === 0 && isInterrupted(task, mapping, index + i))
-      yield PREEMPT;
+    if (mapping.find(index + i) === 0 && isInterrupted(task, mapping, index + i, rac)) yield PREEMPT;
     const frame = mapping.find(index + i) === 0 ? yield* addNewPage(task, mapping, index + i) : NO_PAGE;
     if (frame === 0) {
       // Present already, or no memory: what was collected goes now.
@@ -261,12 +260,14 @@ export function* readWindow(
 }
 
 /** Does somebody else come to run before this page is added? */
-function isInterrupted({ world }: UserTask, { ino }: FileMapping, page: number): boolean {
-  return world.chooseCircumstance("interruption", 2, `${ino} ${page}`) === 1;
+function isInterrupted({ world }: UserTask, { ino }: FileMapping, page: number, { frames }: ReadaheadControl): boolean {
+  return world.chooseCircumstance("interruption", 2, `${ino} ${page} ${frames.length}`) === 1;
 }
 
 function* readBatch(task: UserTask, rac: ReadaheadControl): MaySleep<void> {
   if (rac.frames.length === 0) return;
+  // Others may send what they have collected first.
+  if (task.world.chooseCircumstance("request", 2) === 1) yield PREEMPT;
   yield* rac.mapping.ops.readahead(task, rac);
   // What the file did not take is not read.
   for (const frame of rac.frames) {
