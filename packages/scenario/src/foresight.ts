@@ -5,6 +5,7 @@ import type { Gfs2Inode } from "@faultline/fs";
 import { EAGAIN, PAGE_SIZE } from "@faultline/kernel";
 import { PG_LOCKED, PG_READAHEAD, PG_UPTODATE } from "@faultline/mm";
 import type { Expectation } from "./expectation.ts";
+import { outlookOfMapping } from "./mapped-pages.ts";
 import type { Names } from "./maps.ts";
 import type { Progress } from "./progress.ts";
 import type { RecordedEvent } from "./result.ts";
@@ -48,7 +49,9 @@ export class Foresight {
     }
     const need = this.#need(progress);
     const inode = this.#inode(progress, need?.file);
-    if (need === null || inode === null) return { outlook: "any", goesOn: false };
+    if (need === null || inode === null) {
+      return { outlook: outlookOfMapping(progress, this.#names) ?? "any", goesOn: true };
+    }
     return { outlook: outlookOf(need, inode), goesOn: GOES_ON.has(need.finding) };
   }
 

@@ -85,7 +85,7 @@ function* iomapWriteIter<Y>(
   const mapping = inode.mapping as FileMapping;
   const { mem } = mapping;
   const { dirty, iomap: rules } = inode.sb;
-  const { trace, preemptible } = task.world;
+  const { trace, preemptible, interrupts } = task.world;
   let { pos, length } = iter;
   let written = 0;
   /** What the next try is limited to, after one that was thrown away. */
@@ -105,6 +105,8 @@ function* iomapWriteIter<Y>(
       return written > 0 ? written : frame;
     }
     trace?.emit(task, "iomap_write_begin_ret", 0);
+    // Others may take the source away still.
+    if (interrupts) yield PREEMPT;
     const copied = copyPageFromIterAtomic(task, frame as Pfn, offset, bytes, from);
     const taken = iomapWriteEnd(task, iter, mapping, frame as Pfn, pos, bytes, copied);
     trace?.emit(task, "iomap_write_end_ret", rules.writeEndIsBoolean ? (taken > 0 ? 1 : 0) : taken);

@@ -1,0 +1,51 @@
+// What recorded events say of the page table, before and after another thread has unmapped the page.
+import { Machine, REVISIONS, sysMmap } from "@faultline/fs";
+import { doMunmap, MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE, userStore } from "@faultline/mm";
+import { expect, test } from "vitest";
+import { outlookOfMapping } from "./mapped-pages.ts";
+import { Names } from "./maps.ts";
+import type { Progress } from "./progress.ts";
+import type { RecordedEvent } from "./result.ts";
+
+const LENGTH = 4 * 4096;
+
+/** What is said of a lane that has got the first `at` events, with page 1 of its map there and then gone. */
+function outlooks(list: readonly RecordedEvent[], at: number): unknown[] {
+  const machine = new Machine({ kernel: REVISIONS["7.2"] });
+  const task = machine.task("writer");
+  const names = new Names();
+  const { base } = names.declareMap("m");
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+  machine.call(task, sysMmap(task, { address: base, length: LENGTH, prot: PROT_READ | PROT_WRITE, flags }));
+  machine.call(task, userStore(task, base + 4096, 4096, 1));
+  const expected = { events: list, without: new Set<string>(), updates: [], cut: false };
+  const progress = { task, expected, got: list.slice(0, at) } as unknown as Progress;
+  const before = outlookOfMapping(progress, names);
+  machine.call(task, doMunmap(task, base, LENGTH));
+  return [before, outlookOfMapping(progress, names)];
+}
+
+const LOOK: RecordedEvent = ["fault_in_readable", "m", 4096, 4096, "ret", 0];
+const BEGIN: RecordedEvent = ["write_begin", "ret", 0];
+
+test.each<{ desc: string; list: readonly RecordedEvent[]; at: number; want: unknown[] }>([
+  { desc: "looked at without a fault", list: [LOOK], at: 0, want: ["now", "later"] },
+  { desc: "copied without a fault", list: [LOOK, BEGIN, ["write_end", "ret", 1]], at: 2, want: ["now", "later"] },
+  {
+    desc: "gone before it is copied",
+    list: [LOOK, BEGIN, ["pf_kernel", "m", 4096, "r"]],
+    at: 2,
+    want: ["later", null],
+  },
+  { desc: "gone when it is touched", list: [["pf_user", "m", 4096, "w"]], at: 0, want: ["later", null] },
+  { desc: "there, and protected", list: [["pf_user", "m", 4096, "wp"]], at: 0, want: [null, null] },
+  { desc: "looked at with a fault", list: [["fault_in_readable", "m", 4096, 4096]], at: 0, want: [null, null] },
+  {
+    desc: "next to one that is not there",
+    list: [["fault_in_readable", "m", 4096, 8192, "ret", 0]],
+    at: 0,
+    want: ["later", "later"],
+  },
+])("a page is $desc", ({ list, at, want }) => {
+  expect(outlooks(list, at)).toEqual(want);
+});
