@@ -1,5 +1,5 @@
 // What if somebody else changes memory while a fault handler sleeps? One story a test, in the order that hurts.
-import { PAGE_SIZE, type Pfn, PREEMPT, type TaskBody, type WaitChannel } from "@faultline/kernel";
+import { PAGE_SIZE, type Pfn, PREEMPT, type TaskBody } from "@faultline/kernel";
 import { expect, test } from "vitest";
 import {
   doMunmap,
@@ -22,6 +22,7 @@ import {
   userLoad,
   userStore,
 } from "./index.ts";
+import { PageBit, PageWait } from "./page-lock.ts";
 import { MemoryFile, type MemoryFileOptions } from "./testing/memory-file.ts";
 import { Rig, RW } from "./testing/rig.ts";
 
@@ -102,8 +103,8 @@ test.each([
   rig.world.start(other, (function* () {})());
   expect(trylockPage(other, rig.mem, frame)).toBe(true);
   if (left) leaveLockToRequest(rig.mem, frame);
-  const [waits] = lockPage(rig.task, rig.mem, frame);
-  expect((waits as WaitChannel).holders(rig.task).map(({ comm }) => comm)).toEqual(want);
+  const waits = new PageBit(rig.mem, frame, PageWait.Lock);
+  expect(waits.holders(rig.task).map(({ comm }) => comm)).toEqual(want);
 });
 
 test("the area is unmapped while a read is waited for without mmap_lock", () => {
