@@ -10,6 +10,7 @@
 import type * as fs from "@faultline/fs";
 import { type Chooser, type Pfn, STOP, type Task, type Tracer, WaitChannel, wholeOf } from "@faultline/kernel";
 import { Burst } from "./burst.ts";
+import { ChargeForesight } from "./charge-foresight.ts";
 import type { Circumstances } from "./circumstances.ts";
 import type { Expectation } from "./expectation.ts";
 import type { ExtentChooser } from "./extents.ts";
@@ -50,8 +51,11 @@ export class Follower implements Chooser, RunObserver {
   readonly #burst = new Burst();
   readonly #steps = new StepLog();
   #foresight: Foresight | null = null;
+  #charges: ChargeForesight | null = null;
   /** An operation has begun or ended since somebody was picked. */
   #border = false;
+  /** Whether threads can be charged with what they are to be charged with was asked when the first of them committed. */
+  #asked = false;
   /** Dinodes in the journal when somebody was picked the last time. */
   #journaled = 0;
   /** Since somebody was picked. */
@@ -68,6 +72,7 @@ export class Follower implements Chooser, RunObserver {
 
   begin(tracer: Tracer, names: Names): void {
     this.#foresight = new Foresight(this.#expectation, names);
+    this.#charges = new ChargeForesight(this.#expectation, (ino) => names.fileOf(ino));
     this.#comparison.begin(tracer, names);
   }
 
@@ -101,8 +106,9 @@ export class Follower implements Chooser, RunObserver {
     // Who is in the middle of an operation without events finishes it, if nothing speaks against it.
     const current = this.#comparison.laneOf(runnable[0].pid);
     const finishes = current?.expected === null && !this.#isAloneUnseen();
-    if (finishes && (current.unlocks <= 0 || this.#comparison.nextMerged(current) === undefined)) first = 0;
+    if (finishes && !this.#opens(current)) first = 0;
     if (!this.#isAloneUnseen()) first = this.#foreseen(runnable, first);
+    if (!this.#isAlone) first = this.#charged(runnable, first);
     const quiet = runnable.some(({ pid }) => this.#comparison.laneOf(pid)?.expected === null);
     const others = runnable.map((_, i) => i).filter((i) => i !== first);
     const options = [
@@ -205,6 +211,40 @@ export class Follower implements Chooser, RunObserver {
     return other >= 0 ? other : disk >= 0 ? disk : first;
   }
 
+  /** Who is to go on by who has to commit the journal. */
+  #charged(runnable: readonly Task[], first: number): number {
+    const charges = this.#charges as ChargeForesight;
+    const lane = this.#comparison.laneOf(runnable[first].pid);
+    if (lane === undefined || this.#opens(lane) || !charges.mayCommit(lane)) return first;
+    const lanes = [...this.#comparison.lanes];
+    let committers = charges.committers(lanes, false);
+    if (committers?.length === 0) {
+      if (!this.#asked) this.#learnDebt(lanes);
+      committers = charges.committers(lanes, true);
+    }
+    if (committers?.length !== 1 || committers[0] === lane.lane) return first;
+    const committer = runnable.findIndex(({ pid }) => this.#comparison.laneOf(pid)?.lane === committers[0]);
+    const worker = runnable.findIndex(({ daemon }) => daemon);
+    return committer >= 0 ? committer : worker >= 0 ? worker : first;
+  }
+
+  /** What was left over by those who ended before was not as much as this run took it to be. */
+  #learnDebt(lanes: readonly Progress[]): void {
+    this.#asked = true;
+    const there = lanes.filter(({ lane }) => this.#circumstances.processorOf(lane) === 1);
+    if (there.length !== 1) return;
+    const [progress] = there;
+    const pages = this.#charges?.missing(lanes, progress.lane) ?? 0;
+    if (pages === 0 || !this.#circumstances.learnDebt(pages, progress.lane, progress.op, progress.got.length)) return;
+    this.#throttle.learned = true;
+    this.#comparison.fail(progress, `${pages} pages more are charged to it`);
+  }
+
+  /** Is the lane still to open a file in an operation that shows nothing else? */
+  #opens(lane: Progress): boolean {
+    return lane.unlocks > 0 && this.#comparison.nextMerged(lane) !== undefined;
+  }
+
   /** Is there only one task, and the disk? */
   get #isAlone(): boolean {
     return this.#expectation.scenario.threads.length === 0;
@@ -230,7 +270,10 @@ export class Follower implements Chooser, RunObserver {
   #lookAtJournal(): void {
     for (const { task } of this.#comparison.lanes) {
       const { size } = task.root.journaled;
-      if (size < this.#journaled) this.#plan.relabel("commit");
+      if (size < this.#journaled) {
+        this.#plan.relabel("commit");
+        this.#asked = true;
+      }
       this.#journaled = size;
     }
   }

@@ -51,6 +51,11 @@ export class DirtyPages {
     this.#count += pages;
   }
 
+  /** Pages that a task may dirty until it has to look again. */
+  get allowance(): number {
+    return dirtyPollInterval(this.#count, this.limit);
+  }
+
   /** By processor, for whoever looks from outside. */
   get leaks(): readonly number[] {
     return this.#leaks;
@@ -141,7 +146,7 @@ export function* balanceDirtyPages(task: UserTask, mapping: FileMapping): MaySle
   const range = { start: 0, end: Number.MAX_SAFE_INTEGER, sync };
   if (dirty.count > dirty.limit / 2) yield* mapping.ops.writepages(task, mapping, range);
   if (sync) mappingSetError(mapping, yield* filemapFdatawait(mapping, 0, Number.MAX_SAFE_INTEGER));
-  task.nrDirtiedPause = dirtyPollInterval(dirty.count, dirty.limit);
+  task.nrDirtiedPause = dirty.allowance;
 }
 
 /** The square root of the distance to the limit, as a power of two. Linux: dirty_poll_interval() */
