@@ -1,5 +1,6 @@
 // What recorded events say of the page cache, before and after the pages are read.
 import { type FsTask, type Gfs2Inode, Machine, O_RDONLY, REVISIONS, sysMmap, sysOpen, sysPread64 } from "@faultline/fs";
+import type { Pfn } from "@faultline/kernel";
 import { MAP_ANONYMOUS, MAP_PRIVATE, PG_READAHEAD, PROT_READ, PROT_WRITE } from "@faultline/mm";
 import { expect, test } from "vitest";
 import type { Expectation } from "./expectation.ts";
@@ -130,4 +131,38 @@ test("a read without the lock that copies something found its page read, and its
   expect(foresight.outlook(progress)).toEqual({ outlook: "now", goesOn: true });
   mapping.mem.flags[mapping.find(16)] |= PG_READAHEAD;
   expect(foresight.outlook(progress).outlook).toBe("later");
+});
+
+test("a read that reads nothing ahead takes the lock when all is there that its mark would have had brought in", () => {
+  const names = new Names();
+  names.fds.set("fd", { fd: 3, file: "a" });
+  const op = { op: "pread", fd: "fd", pos: 4096, iov: [["m", 0, 16 * 4096]] };
+  const foresight = new Foresight({ scenario: { threads: [[op]] } } as unknown as Expectation, names);
+  const list: RecordedEvent[] = [
+    ["filemap_read", "ret", 4096],
+    ["glock_nq", "a", "PR"],
+    ["generic_read"],
+    ["filemap_read", "ret", 14 * 4096],
+  ];
+  /** Without one page; is page 8 marked? */
+  const without = (page: number, marked: boolean): string => {
+    const task = taskOf(true);
+    const { mapping } = task.root.lookup("a", false) as Gfs2Inode;
+    if (marked) mapping.mem.flags[mapping.find(8)] |= PG_READAHEAD;
+    const find = mapping.find.bind(mapping);
+    mapping.find = (at) => (at === page ? (0 as Pfn) : find(at));
+    const expected = { events: list, without: new Set<string>(), updates: [], cut: false };
+    const got = list.slice(0, 1);
+    const progress = { lane: 0, op: 0, task, expected, got, interruptedAt: null } as unknown as Progress;
+    return foresight.outlook(progress).outlook;
+  };
+  expect([1, 2, 15, 16, 47, 48].map((page) => without(page, true))).toEqual([
+    "any",
+    "later",
+    "later",
+    "later",
+    "later",
+    "any",
+  ]);
+  expect([2, 16].map((page) => without(page, false))).toEqual(["later", "any"]);
 });

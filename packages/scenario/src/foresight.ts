@@ -16,11 +16,14 @@ import type { RecordedEvent } from "./result.ts";
  */
 type Outlook = "now" | "later" | "never" | "any";
 
-/** What a lane is to find of a page: "unready" is missing, not read yet, or marked; "unmarked" is ready without a mark. */
+/**
+ * What a lane is to find of a page: "unready" is missing, not read yet, or marked; "unmarked" is ready without a mark;
+ * "read" is there, and so is what its mark would have had read ahead.
+ */
 interface Need {
   readonly file: string;
   readonly page: number;
-  readonly finding: "ready" | "unmarked" | "unready" | "pending" | "marked" | "missing" | "gone";
+  readonly finding: "ready" | "unmarked" | "unready" | "pending" | "marked" | "missing" | "gone" | "read";
   /** The first page that is read because this one is missing: what the window has before it is there. */
   readonly from?: number | undefined;
   /** The pages up to this one are ready, too. */
@@ -96,6 +99,7 @@ export class Foresight {
     const last = got[got.length - 1];
     if (last?.[0] === "filemap_read" && last.length === 1) return this.#needOfRead(progress);
     const next = events[got.length];
+    if (next?.[0] === "glock_nq") return this.#needOfLockedRead(progress);
     if (next?.[0] === "filemap_fault") return needOfFault(events, got.length);
     if (next?.[0] === "read_folio") return needOfReading(events, got.length);
     if (next?.[0] === "mm_fault") return this.#needOfFaultAround(events, got.length);
@@ -114,10 +118,24 @@ export class Foresight {
     const { fd, pos } = read;
     const file = this.#names.fds.get(fd)?.file;
     if (file === undefined) return null;
-    let done = 0;
-    for (const [name, , ret] of got) if (name === "filemap_read" && Number(ret) > 0) done += Number(ret);
-    const page = Math.floor((pos + done) / PAGE_SIZE);
+    const page = Math.floor((pos + bytesRead(got)) / PAGE_SIZE);
     return { file, page, finding: recorded[2] === -EAGAIN ? "unready" : "unmarked" };
+  }
+
+  /** A read that takes the lock and then reads nothing ahead finds all that it would: others bring it in before. */
+  #needOfLockedRead({ lane, op, expected, got }: Progress): Need | null {
+    const { threads } = this.#expectation.scenario;
+    const events = expected?.events.slice(got.length, got.length + 4) ?? [];
+    const [, next, after] = events.filter(([name]) => name !== "glock_grant");
+    const copied = after?.[0] === "filemap_read" && after.length === 3 ? Number(after[2]) : 0;
+    const read = threads[lane]?.[op];
+    if (next?.[0] !== "generic_read" || copied <= 0) return null;
+    if (read === undefined || !("pos" in read && "fd" in read)) return null;
+    const file = this.#names.fds.get(read.fd)?.file;
+    if (file === undefined) return null;
+    const begin = read.pos + bytesRead(got);
+    const last = Math.floor((begin + copied - 1) / PAGE_SIZE);
+    return { file, page: Math.floor(begin / PAGE_SIZE), finding: "read", last };
   }
 
   /** What is ready around a fault is mapped at once; for a page that is not the file system is asked. */
@@ -139,6 +157,12 @@ export class Foresight {
     const unready = faults && pageAt(end) <= last ? pageAt(end) : undefined;
     return { file, page, finding: "ready", last: Math.min(pageAt(end - 1), last), unready };
   }
+}
+
+function bytesRead(got: readonly RecordedEvent[]): number {
+  let done = 0;
+  for (const [name, , ret] of got) if (name === "filemap_read" && Number(ret) > 0) done += Number(ret);
+  return done;
 }
 
 function isFaultOf(event: RecordedEvent, map: unknown): boolean {
@@ -192,7 +216,8 @@ function isLocked(got: readonly RecordedEvent[]): boolean {
   return held > 0;
 }
 
-function outlookOf({ page, finding, from, last, unready }: Need, { mapping, sb }: Gfs2Inode): Outlook {
+function outlookOf({ page, finding, from, last, unready }: Need, { mapping, sb, size }: Gfs2Inode): Outlook {
+  const pages = Math.ceil(size / PAGE_SIZE);
   const { flags } = mapping.mem;
   const has = (at: number, flag: number): boolean => (flags[mapping.find(at)] & flag) !== 0;
   const isThere = (at: number): boolean => mapping.find(at) !== 0;
@@ -204,6 +229,13 @@ function outlookOf({ page, finding, from, last, unready }: Need, { mapping, sb }
       return unready !== undefined && isReady(unready) && !isMarked(unready) ? "never" : "now";
     case "unmarked":
       return isReady(page) && !isMarked(page) ? "now" : "later";
+    case "read":
+      // With a mark among them, what the next window has to bring in is there, too.
+      for (let at = page, ahead = 0; at <= Math.max(last ?? page, ahead) && at < pages; at++) {
+        if (!isThere(at)) return "later";
+        if (at <= (last ?? page) && isMarked(at)) ahead = (last ?? page) + sb.readahead.raPages;
+      }
+      return "any";
     case "gone":
       return isThere(page) ? "later" : "now";
     case "unready":
