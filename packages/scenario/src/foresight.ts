@@ -151,7 +151,11 @@ export class Foresight {
     // Whoever walks through the map takes the next fault at the first page that was not ready.
     const next = events.slice(at + 3).find((event) => isFaultOf(event, fault[1]) || event[0] === "fault_in_readable");
     const faults = next !== undefined && next[0] !== "fault_in_readable";
-    const end = faults ? Number(next[2]) : next === undefined ? null : endOfFaultIn(events, at, fault[1]);
+    const end = faults
+      ? Number(next[2])
+      : next === undefined
+        ? endOfProtected(events, at, fault[1])
+        : endOfFaultIn(events, at, fault[1]);
     if (end === null || end <= Number(fault[2])) return { file, page, finding: "ready" };
     const last = Number(around[2]);
     const unready = faults && pageAt(end) <= last ? pageAt(end) : undefined;
@@ -165,8 +169,20 @@ function bytesRead(got: readonly RecordedEvent[]): number {
   return done;
 }
 
+/** Is it a fault at a page of this map that is not there? */
 function isFaultOf(event: RecordedEvent, map: unknown): boolean {
-  return (event[0] === "pf_kernel" || event[0] === "pf_user") && event[1] === map;
+  return (event[0] === "pf_kernel" || event[0] === "pf_user") && event[1] === map && !isProtected(event);
+}
+
+/** Is the page of a fault there, but not for this access? */
+function isProtected([, , , access]: RecordedEvent): boolean {
+  return String(access).endsWith("p");
+}
+
+/** Behind the last page of this map that is found to be there, and protected; null when none is. */
+function endOfProtected(events: readonly RecordedEvent[], at: number, map: unknown): number | null {
+  const last = events.slice(at).findLast((event) => event[1] === map && isProtected(event));
+  return last === undefined ? null : Number(last[2]) + 1;
 }
 
 /** Where the range of this map ends that is being faulted in; null when none is. */
