@@ -1,7 +1,11 @@
 // What a recording was made under and does not tell, as far as it shows: what tasks that had ended before the scenario
 // had left over for others to be charged with.
 
+import { Precedence } from "./precedence.ts";
+
 export class Circumstances {
+  /** Who was first where that shows only in sums. */
+  readonly precedence = new Precedence();
   /** Pages that are charged to whoever dirties pages on the second processor. */
   #debt = 0;
   /** How often that was corrected. */

@@ -16,6 +16,7 @@ import type { Expectation } from "./expectation.ts";
 import type { ExtentChooser } from "./extents.ts";
 import { Foresight } from "./foresight.ts";
 import type { Names } from "./maps.ts";
+import { Overtaking } from "./overtaking.ts";
 import type { ChoiceKind, Ending, Plan } from "./plan.ts";
 import { comesBeforeMerged, type Progress } from "./progress.ts";
 import type { OpResult } from "./result.ts";
@@ -49,7 +50,8 @@ export class Follower implements Chooser, RunObserver {
   readonly #extents: ExtentChooser;
   readonly #comparison: RunComparison;
   readonly #burst = new Burst();
-  readonly #steps = new StepLog();
+  readonly #overtaking: Overtaking;
+  readonly #steps: StepLog;
   #foresight: Foresight | null = null;
   #charges: ChargeForesight | null = null;
   /** An operation has begun or ended since somebody was picked. */
@@ -68,23 +70,29 @@ export class Follower implements Chooser, RunObserver {
     this.#extents = extents;
     this.#throttle = new ThrottleReader(plan, circumstances);
     this.#comparison = new RunComparison(expectation, circumstances, this.#throttle, this.#burst);
+    this.#overtaking = new Overtaking(expectation, this.#comparison, circumstances.precedence);
+    this.#steps = new StepLog(this.#overtaking);
   }
 
   begin(tracer: Tracer, names: Names): void {
     this.#foresight = new Foresight(this.#expectation, names);
     this.#charges = new ChargeForesight(this.#expectation, (ino) => names.fileOf(ino));
     this.#comparison.begin(tracer, names);
+    this.#overtaking.begin(names);
   }
 
   opStarts(at: OpPlace, task: fs.FsTask): void {
     task.world.accesses = this.#steps;
     this.#border = true;
     this.#comparison.opStarts(at, task);
+    this.#overtaking.opStarts(task);
   }
 
   opEnds(at: OpPlace, result: OpResult): void {
     this.#border = true;
     this.#comparison.opEnds(at, result);
+    const lane = this.#comparison.current();
+    if (lane !== undefined && OTHER_BYTES.test(this.failure ?? "")) this.#overtaking.learn(at, result, lane);
   }
 
   pickTask(runnable: readonly Task[]): number {
@@ -108,7 +116,7 @@ export class Follower implements Chooser, RunObserver {
     const finishes = current?.expected === null && !this.#isAloneUnseen();
     if (finishes && !this.#opens(current)) first = 0;
     if (!this.#isAloneUnseen()) first = this.#foreseen(runnable, first);
-    if (!this.#isAlone) first = this.#charged(runnable, first);
+    if (!this.#isAlone) first = this.#overtaking.instead(runnable, this.#charged(runnable, first));
     const quiet = runnable.some(({ pid }) => this.#comparison.laneOf(pid)?.expected === null);
     const others = runnable.map((_, i) => i).filter((i) => i !== first);
     const options = [
@@ -133,6 +141,7 @@ export class Follower implements Chooser, RunObserver {
 
   choose(choice: string, _count: number, about = ""): number {
     if (choice === "extent") return this.#extents.choose(choice);
+    if (choice === "held") return this.#isWaitedFor(about) ? 1 : 0;
     if (choice === "request") return this.#isSomebodyInterrupted() ? 1 : 0;
     if (choice === "interruption") return this.#isInterrupted(about) ? 1 : 0;
     if (choice === "debt") {
@@ -285,7 +294,7 @@ export class Follower implements Chooser, RunObserver {
 
   /** Did it leave the recording because of a circumstance that is known now? */
   get learned(): boolean {
-    return this.#throttle.learned;
+    return this.#throttle.learned || this.#overtaking.learned;
   }
 
   /** How a run ended that has left the recording. */
@@ -327,6 +336,17 @@ export class Follower implements Chooser, RunObserver {
     if (progress === undefined || !(this.#foresight as Foresight).isAddedByOther(progress, page, inHand)) return false;
     progress.interruptedAt = { ino, page };
     return true;
+  }
+
+  /** Is somebody to find this page locked? `about`: its file and place. */
+  #isWaitedFor(about: string): boolean {
+    if (!this.#comparison.hasBegun || this.#comparison.failure !== null) return false;
+    this.#comparison.look();
+    const [ino, page] = about.split(" ").map(Number);
+    const current = this.#comparison.current();
+    return [...this.#comparison.lanes].some(
+      (lane) => lane !== current && this.#foresight?.needsUnready(lane, ino, page),
+    );
   }
 
   /** Who was interrupted within its batch may send it before the running task sends its own. */

@@ -72,6 +72,16 @@ test.each([
     want: ["later", "now"],
   },
   {
+    desc: "mapped around, and protected",
+    list: events(
+      ["mm_fault", "m", 8192, "r"],
+      ["map_pages", 0, 15],
+      ["mm_fault", "ret", "NOPAGE"],
+      ["pf_user", "m", 16384, "wp"],
+    ),
+    want: ["later", "now"],
+  },
+  {
     desc: "not mapped around",
     list: events(["mm_fault", "m", 8192, "r"], ["map_pages", 0, 15], ["gfs2_fault", 2]),
     want: ["now", "never"],
@@ -165,4 +175,17 @@ test("a read that reads nothing ahead takes the lock when all is there that its 
     "any",
   ]);
   expect([2, 16].map((page) => without(page, false))).toEqual(["later", "any"]);
+});
+
+test("who is to be asked for a page that is there needs somebody to hold it", () => {
+  const names = new Names();
+  const task = taskOf(true);
+  const inode = task.root.lookup("a", false) as Gfs2Inode;
+  names.inodes.set(inode.ino, "a");
+  Object.assign(names.declareMap("m"), { file: "a", length: PAGES * 4096 });
+  const foresight = new Foresight({} as Expectation, names);
+  const list = events(["mm_fault", "m", 8192, "r"], ["map_pages", 0, 15], ["gfs2_fault", 2]);
+  const progress = { task, expected: { events: list }, got: list.slice(0, 1) } as unknown as Progress;
+  const needs = (ino: number, page: number): boolean => foresight.needsUnready(progress, ino, page);
+  expect([needs(inode.ino, 2), needs(inode.ino, 3), needs(inode.ino + 1, 2)]).toEqual([true, false, false]);
 });

@@ -58,6 +58,12 @@ export class Foresight {
     return { outlook: outlookOf(need, inode), goesOn: GOES_ON.has(need.finding) };
   }
 
+  /** Is this page what the lane is to find, and not to be ready, when it comes to it? */
+  needsUnready(progress: Progress, ino: number, page: number): boolean {
+    const need = this.#need(progress);
+    return need?.finding === "unready" && need.page === page && need.file === this.#names.fileOf(ino);
+  }
+
   /** Is the page that the lane is to find ready being read? */
   isBeingRead(progress: Progress): boolean {
     const need = this.#need(progress);

@@ -71,3 +71,14 @@ test("races about a part of an object: whoever came the shortest time before fir
     { choice: 0, pid: 2, direct: true },
   ]);
 });
+
+test("whoever listens hears of each step before it is made, and of what it has touched before the next one", () => {
+  const heard: unknown[] = [];
+  const log = new StepLog({
+    stepBegins: (step, { pid }) => heard.push(`${pid} makes step ${step}`),
+    stepEnded: (step, accesses) => heard.push(`step ${step}: ${accesses}`),
+  });
+  step(log, 1, 0, (to) => to.write(7));
+  step(log, 2, -1, (to) => to.read(8));
+  expect(heard).toEqual(["1 makes step 0", "step 0: 7,1", "2 makes step 1"]);
+});

@@ -3,8 +3,8 @@
 import { type AccessLog, type Task, wholeOf } from "@faultline/kernel";
 
 /** Deeds, and one bit for each deed that does not commute with it: whoever lets a lock go hinders nobody who takes it. */
-const READ = 0;
-const WRITE = 1;
+export const READ = 0;
+export const WRITE = 1;
 const TAKE = 2;
 const SHARE = 3;
 const LEAVE = 4;
@@ -32,20 +32,34 @@ export interface Suspect {
   readonly direct: boolean;
 }
 
+/** Whoever looks at the steps while they are made. */
+export interface StepListener {
+  stepBegins(step: number, task: Task): void;
+  /** `accesses`: object, deed, object, deed, ... */
+  stepEnded(step: number, accesses: readonly number[]): void;
+}
+
 export class StepLog implements AccessLog {
+  readonly #listener: StepListener | null;
   readonly #steps: Step[] = [];
   #accesses: number[] = [];
   #choice = -1;
+
+  constructor(listener: StepListener | null = null) {
+    this.#listener = listener;
+  }
 
   /** The next step happens because of this choice. */
   chosen(choice: number): void {
     this.#choice = choice;
   }
 
-  beginStep({ pid }: Task): void {
+  beginStep(task: Task): void {
+    if (this.#steps.length > 0) this.#listener?.stepEnded(this.#steps.length - 1, this.#accesses);
     this.#accesses = [];
-    this.#steps.push({ pid, choice: this.#choice, accesses: this.#accesses });
+    this.#steps.push({ pid: task.pid, choice: this.#choice, accesses: this.#accesses });
     this.#choice = -1;
+    this.#listener?.stepBegins(this.#steps.length - 1, task);
   }
 
   read(object: number): void {

@@ -104,6 +104,8 @@ function* findPage(task: UserTask, vmf: VmFault, mapping: FileMapping): MaySleep
     if (status !== 0) return VM_FAULT_SIGBUS;
     frame = 0 as Pfn;
   }
+  // Meanwhile nobody else can map the page.
+  if (task.world.chooseCircumstance("held", 2, `${mapping.ino} ${index}`) === 1) yield PREEMPT;
   if (lock.dropped) {
     unlockPage(mem, frame);
     putPage(mem, frame);
