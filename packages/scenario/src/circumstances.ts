@@ -5,7 +5,7 @@ import { Precedence } from "./precedence.ts";
 
 export class Circumstances {
   /** Who was first where that shows only in sums. */
-  readonly precedence = new Precedence();
+  readonly precedence: Precedence = new Precedence();
   /** Pages that are charged to whoever dirties pages on the second processor. */
   #debt = 0;
   /** How often that was corrected. */

@@ -141,8 +141,8 @@ export class Follower implements Chooser, RunObserver {
 
   choose(choice: string, _count: number, about = ""): number {
     if (choice === "extent") return this.#extents.choose(choice);
-    if (choice === "held") return this.#isWaitedFor(about) ? 1 : 0;
-    if (choice === "request") return this.#isSomebodyInterrupted() ? 1 : 0;
+    const yields = this.#yields(choice, about);
+    if (yields !== null) return yields ? 1 : 0;
     if (choice === "interruption") return this.#isInterrupted(about) ? 1 : 0;
     if (choice === "debt") {
       this.#throttle.left = Number(about);
@@ -338,20 +338,29 @@ export class Follower implements Chooser, RunObserver {
     return true;
   }
 
-  /** Is somebody to find this page locked? `about`: its file and place. */
-  #isWaitedFor(about: string): boolean {
-    if (!this.#comparison.hasBegun || this.#comparison.failure !== null) return false;
-    this.#comparison.look();
+  /** Does the running task let another one go on where that one would be too late afterwards? Null: it is about something else. */
+  #yields(choice: string, about: string): boolean | null {
     const [ino, page] = about.split(" ").map(Number);
-    const current = this.#comparison.current();
-    return [...this.#comparison.lanes].some(
-      (lane) => lane !== current && this.#foresight?.needsUnready(lane, ino, page),
-    );
+    switch (choice) {
+      case "held":
+        return this.#isTrueOfOther((lane, foresight) => foresight.needsUnready(lane, ino, page));
+      case "unmarked":
+        return this.#isTrueOfOther((lane, foresight) => foresight.findsUnmarked(lane, ino));
+      // Who was interrupted within its batch may send it before the running task sends its own.
+      case "request":
+        return this.#isTrueOfOther(({ interruptedAt }) => interruptedAt !== null);
+      default:
+        return null;
+    }
   }
 
-  /** Who was interrupted within its batch may send it before the running task sends its own. */
-  #isSomebodyInterrupted(): boolean {
-    return [...this.#comparison.lanes].some(({ interruptedAt }) => interruptedAt !== null);
+  /** Is this so of a lane that is not running? */
+  #isTrueOfOther(of: (lane: Progress, foresight: Foresight) => boolean): boolean {
+    if (!this.#comparison.hasBegun || this.#comparison.failure !== null) return false;
+    this.#comparison.look();
+    const current = this.#comparison.current();
+    const foresight = this.#foresight as Foresight;
+    return [...this.#comparison.lanes].some((lane) => lane !== current && of(lane, foresight));
   }
 
   /** What timing has to do with the running task's look at the throttle. */

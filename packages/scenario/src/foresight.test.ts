@@ -138,9 +138,13 @@ test("a read without the lock that copies something found its page read, and its
     got: [["filemap_read"]],
     interruptedAt: null,
   } as unknown as Progress;
+  names.inodes.set(mapping.ino, "a");
+  const finds = (): boolean[] => [mapping.ino, mapping.ino + 1].map((ino) => foresight.findsUnmarked(progress, ino));
   expect(foresight.outlook(progress)).toEqual({ outlook: "now", goesOn: true });
+  expect(finds()).toEqual([true, false]);
   mapping.mem.flags[mapping.find(16)] |= PG_READAHEAD;
   expect(foresight.outlook(progress).outlook).toBe("later");
+  expect(finds()).toEqual([false, false]);
 });
 
 test("a read that reads nothing ahead takes the lock when all is there that its mark would have had brought in", () => {

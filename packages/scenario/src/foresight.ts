@@ -64,6 +64,13 @@ export class Foresight {
     return need?.finding === "unready" && need.page === page && need.file === this.#names.fileOf(ino);
   }
 
+  /** Is the lane to find a page of this file without a mark, and would find it so now? */
+  findsUnmarked(progress: Progress, ino: number): boolean {
+    const need = this.#need(progress);
+    if (need?.finding !== "unmarked" || need.file !== this.#names.fileOf(ino)) return false;
+    return this.outlook(progress).outlook === "now";
+  }
+
   /** Is the page that the lane is to find ready being read? */
   isBeingRead(progress: Progress): boolean {
     const need = this.#need(progress);

@@ -62,7 +62,7 @@ export class Overtaking implements StepListener {
   }
 
   /** An operation has ended with another sum than recorded. */
-  learn(at: OpPlace, { ret, sum }: OpResult, progress: Progress): void {
+  learn(at: OpPlace, { ret = 0, sum }: OpResult, progress: Progress): void {
     const wanted = this.#expectation.result(at);
     if (this.#history === null || sum === undefined || wanted?.sum === undefined || wanted.sum === sum) return;
     const pages = this.#summed(at, ret, progress);

@@ -46,6 +46,9 @@ const OVERTAKEN = scenarioOf(
   [{ op: "sum", fd: "fa", off: 0, len: SIZE }],
 );
 
+/** Where a task may let others go on. */
+const YIELDING: ReadonlySet<string> = new Set(["held", "unmarked", "request"]);
+
 /** Changes the task seldom, as a real machine does, and interrupts one page in thirty. */
 class Chance implements Chooser {
   readonly preemptive = true;
@@ -61,7 +64,7 @@ class Chance implements Chooser {
   }
 
   choose(choice: string): number {
-    if (choice === "request") return this.#below(4) === 0 ? 1 : 0;
+    if (YIELDING.has(choice)) return this.#below(4) === 0 ? 1 : 0;
     return choice === "interruption" && this.#below(30) === 0 ? 1 : 0;
   }
 

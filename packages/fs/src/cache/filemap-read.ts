@@ -188,10 +188,14 @@ function* readyLastPage(
   if ((mem.flags[frame] & PG_READAHEAD) !== 0) {
     if ((iocb.flags & IOCB_NOIO) !== 0) return err(EAGAIN);
     yield* pageCacheAsyncReadahead(task, mapping, iocb.file.ra, frame, end - mem.index[frame]);
-    // Others may read what is there before it is copied.
-    if (task.world.interrupts) yield PREEMPT;
+    if (isOvertaken(task, mapping)) yield PREEMPT;
   }
   return (mem.flags[frame] & PG_UPTODATE) !== 0 ? 0 : yield* filemapUpdatePage(task, iocb, mapping, frame);
+}
+
+/** Does somebody else read what is there, now that its mark is gone, before the task copies it? */
+function isOvertaken({ world }: UserTask, { ino }: FileMapping): boolean {
+  return world.chooseCircumstance("unmarked", 2, `${ino}`) === 1;
 }
 
 /** A cached page that is not uptodate: wait for its read, or read it. Linux: filemap_update_page() */
@@ -344,7 +348,7 @@ function* readyPage(
       return STOP_READING;
     }
     yield* pageCacheAsyncReadahead(task, mapping, ra, frame, last - index);
-    if (task.world.interrupts) yield PREEMPT;
+    if (isOvertaken(task, mapping)) yield PREEMPT;
   }
   if ((mem.flags[frame] & PG_UPTODATE) !== 0) return frame;
   if ((iocb.flags & (IOCB_NOWAIT | IOCB_NOIO)) !== 0) {
