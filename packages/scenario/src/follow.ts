@@ -185,12 +185,20 @@ export class Follower implements Chooser, RunObserver {
     const channel = wanted.task.sleepingOn;
     const holders = channel instanceof WaitChannel ? channel.holders(wanted.task) : [];
     const holder = runnable.findIndex((task) => holders.includes(task));
-    return holder >= 0
-      ? holder
+    if (holder >= 0) return holder;
+    const disk = this.#isAlone ? -1 : this.#diskOf(runnable, wanted);
+    return disk >= 0
+      ? disk
       : Math.max(
           0,
           runnable.findIndex((one) => one.daemon),
         );
+  }
+
+  /** The disk that has the pages that the lane waits for. */
+  #diskOf(runnable: readonly Task[], lane: Progress): number {
+    const file = this.#foresight?.readsFrom(lane);
+    return runnable.findIndex(({ daemon, comm }) => daemon && comm === `disk /${file}`);
   }
 
   /** Who is to go on by what the next event of each lane says of the page cache. */
@@ -209,7 +217,8 @@ export class Follower implements Chooser, RunObserver {
     // What one lane is to find another one may take away.
     const due = outlooks.indexOf("now");
     if (due >= 0 || outlooks[first] !== "later") return due >= 0 ? due : first;
-    const disk = runnable.findIndex(({ daemon, comm }) => daemon && comm.startsWith("disk "));
+    const own = this.#diskOf(runnable, lanes[first] as Progress);
+    const disk = own >= 0 ? own : runnable.findIndex(({ daemon, comm }) => daemon && comm.startsWith("disk "));
     if (disk >= 0 && foresight.isBeingRead(lanes[first] as Progress)) return disk;
     const other = lanes.findIndex(
       (lane, i) =>

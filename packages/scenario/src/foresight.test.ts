@@ -193,3 +193,20 @@ test("who is to be asked for a page that is there needs somebody to hold it", ()
   const needs = (ino: number, page: number): boolean => foresight.needsUnready(progress, ino, page);
   expect([needs(inode.ino, 2), needs(inode.ino, 3), needs(inode.ino + 1, 2)]).toEqual([true, false, false]);
 });
+
+test("who has come to a page and gone no further waits for the disk that has its file", () => {
+  const foresight = new Foresight({} as Expectation, new Names());
+  const from = (...got: readonly RecordedEvent[]): string | undefined => {
+    const expected = { events: got, without: new Set<string>(), updates: [], cut: false };
+    return foresight.readsFrom({ got, expected } as unknown as Progress);
+  };
+  const fault: readonly RecordedEvent[] = [
+    ["glock_nq", "a", "EX"],
+    ["glock_nq", "b", "PR"],
+    ["filemap_fault", 3],
+    ["readahead"],
+  ];
+  expect(from(...fault)).toBe("b");
+  expect(from(...fault, ["filemap_fault", "ret", "RETRY"])).toBeUndefined();
+  expect(from(...fault, ["glock_nq", "a", "PR"])).toBeUndefined();
+});

@@ -32,6 +32,8 @@ interface Need {
   readonly unready?: number | undefined;
 }
 
+/** Who comes to a page, and may have to wait until it is read. */
+const LOOKS: ReadonlySet<unknown> = new Set(["filemap_fault", "filemap_read", "glock_nq"]);
 const GOES_ON: ReadonlySet<Need["finding"]> = new Set(["ready", "unmarked", "marked"]);
 
 export class Foresight {
@@ -78,6 +80,14 @@ export class Foresight {
       (need?.finding === "ready" || need?.finding === "unmarked") &&
       this.#inode(progress, need.file)?.mapping.find(need.page) !== 0
     );
+  }
+
+  /** The file of the page that the lane waits for, or comes to next; undefined when it is not known. */
+  readsFrom(progress: Progress): string | undefined {
+    const { got } = progress;
+    const asks = got.findLastIndex(([name]) => LOOKS.has(name));
+    const waits = asks >= 0 && got[asks][0] !== "glock_nq" && !got[asks].includes("ret");
+    return this.#need(progress)?.file ?? (waits ? lockedBefore(got, asks) : undefined);
   }
 
   /** Does the lane ask for a lock now that others wait for, and grants it to none of them? Then a worker has done that. */
