@@ -46,3 +46,14 @@ test("a page that could be nothing else changes no kind", () => {
   const chosen = runs([1, 32]).map((way, page) => (page % 2 === 0 ? way : 0));
   expect(readSum(fixed, sumOf(chosen))).toEqual(chosen);
 });
+
+test("what would take too long is given up", () => {
+  const ways = (page: number): Candidate[] =>
+    Array.from({ length: 32 }, (_, stores) => ({ bytes: pageOf(page, stores).subarray(0, 8), kind: `${stores}` }));
+  expect(
+    readSum(
+      Array.from({ length: 256 }, (_, page) => ways(page)),
+      "12345678",
+    ),
+  ).toBe(null);
+});

@@ -13,6 +13,8 @@ export interface Candidate {
 
 /** So often may the kind change from one page to the next. */
 const MOST_CHANGES = 3;
+/** So many pages are looked at on all ways together: a sum of many kinds of bytes is not worth more. */
+const MOST_PAGES = 2_000_000;
 const FNV_START = 2166136261;
 const FNV_PRIME = 16777619;
 
@@ -21,16 +23,18 @@ export function readSum(pages: readonly (readonly Candidate[])[], sum: string): 
   const wanted = Number.parseInt(sum, 16) | 0;
   const effects = pages.map((candidates) => candidates.map(({ bytes }) => new PageEffect(bytes)));
   const chosen: number[] = [];
+  let left = MOST_PAGES;
   const walk = (at: number, hash: number, kind: string, changes: number): boolean => {
     if (at === pages.length) return hash === wanted;
+    if (left-- <= 0) return false;
     const candidates = pages[at];
     for (let i = 0; i < candidates.length; i++) {
       // What could be nothing else is of any kind.
       const next = candidates.length === 1 ? kind : candidates[i].kind;
-      const left = changes - (kind !== "" && next !== kind ? 1 : 0);
-      if (left < 0) continue;
+      const more = changes - (kind !== "" && next !== kind ? 1 : 0);
+      if (more < 0) continue;
       chosen[at] = i;
-      if (walk(at + 1, effects[at][i].on(hash), next, left)) return true;
+      if (walk(at + 1, effects[at][i].on(hash), next, more)) return true;
     }
     return false;
   };
