@@ -213,6 +213,9 @@ export class Follower implements Chooser, RunObserver {
     const worker = runnable.findIndex(({ daemon, comm }) => daemon && comm.startsWith("glock_workqueue"));
     const lane = lanes[first];
     if (worker >= 0 && lane !== undefined && foresight.comesAfterWorker(lane)) return worker;
+    const evicted = lane === undefined || this.#isSomebodyBusy() ? null : foresight.evictedFile(lane);
+    const reading = runnable.findIndex(({ daemon, comm }) => daemon && comm === `disk /${evicted}`);
+    if (reading >= 0) return reading;
     if (outlooks[first] === "now") return first;
     // What one lane is to find another one may take away.
     const due = outlooks.indexOf("now");
@@ -261,6 +264,11 @@ export class Follower implements Chooser, RunObserver {
   /** Is the lane still to open a file in an operation that shows nothing else? */
   #opens(lane: Progress): boolean {
     return lane.unlocks > 0 && this.#comparison.nextMerged(lane) !== undefined;
+  }
+
+  /** Is a lane in a call that shows something? What the disk still does for calls that are over it has had time for. */
+  #isSomebodyBusy(): boolean {
+    return [...this.#comparison.lanes].some(({ expected }) => expected !== null && expected.events.length > 0);
   }
 
   /** Is there only one task, and the disk? */

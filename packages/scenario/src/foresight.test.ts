@@ -1,7 +1,7 @@
 // What recorded events say of the page cache, before and after the pages are read.
 import { type FsTask, type Gfs2Inode, Machine, O_RDONLY, REVISIONS, sysMmap, sysOpen, sysPread64 } from "@faultline/fs";
 import type { Pfn } from "@faultline/kernel";
-import { MAP_ANONYMOUS, MAP_PRIVATE, PG_READAHEAD, PROT_READ, PROT_WRITE } from "@faultline/mm";
+import { MAP_ANONYMOUS, MAP_PRIVATE, PG_LOCKED, PG_READAHEAD, PROT_READ, PROT_WRITE } from "@faultline/mm";
 import { expect, test } from "vitest";
 import type { Expectation } from "./expectation.ts";
 import { Foresight } from "./foresight.ts";
@@ -209,4 +209,25 @@ test("who has come to a page and gone no further waits for the disk that has its
   expect(from(...fault)).toBe("b");
   expect(from(...fault, ["filemap_fault", "ret", "RETRY"])).toBeUndefined();
   expect(from(...fault, ["glock_nq", "a", "PR"])).toBeUndefined();
+});
+
+test("who is to leave none of its pages evicts what has been read", () => {
+  const names = new Names();
+  const task = taskOf(true);
+  const { mapping } = task.root.lookup("a", false) as Gfs2Inode;
+  Object.assign(names.declareMap("m"), { file: "a", length: PAGES * 4096 });
+  const evicted = (resident: number, page: number): string | null => {
+    const op = { op: "evict", map: "m", off: 8 * 4096, len: 8 * 4096 };
+    const expectation = { scenario: { threads: [[op]] }, result: () => ({ resident }) } as unknown as Expectation;
+    const progress = { lane: 0, op: 0, task, expected: null, got: [] } as unknown as Progress;
+    const { flags } = mapping.mem;
+    const frame = mapping.find(page);
+    const before = flags[frame];
+    flags[frame] = PG_LOCKED;
+    const file = new Foresight(expectation, names).evictedFile(progress);
+    flags[frame] = before;
+    return file;
+  };
+  expect([7, 8, 15, 16].map((page) => evicted(0, page))).toEqual([null, "a", "a", null]);
+  expect(evicted(3, 8)).toBe(null);
 });

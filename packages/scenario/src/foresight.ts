@@ -90,6 +90,24 @@ export class Foresight {
     return this.#need(progress)?.file ?? (waits ? lockedBefore(got, asks) : undefined);
   }
 
+  /** The file of which the lane evicts pages that are still being read, and is to leave none; null when there is none. */
+  evictedFile(progress: Progress): string | null {
+    const { lane, op, expected } = progress;
+    if (expected !== null) return null;
+    const evicts = this.#expectation.scenario.threads?.[lane]?.[op];
+    if (evicts?.op !== "evict" || this.#expectation.result({ op, thread: lane })?.resident !== 0) return null;
+    const map = this.#names.map(evicts.map);
+    const inode = map === undefined ? null : this.#inode(progress, map.file);
+    if (map === undefined || inode === null) return null;
+    const { flags } = inode.mapping.mem;
+    const start = Math.floor((map.fileOffset + evicts.off) / PAGE_SIZE);
+    for (let page = start; page < start + Math.ceil(evicts.len / PAGE_SIZE); page++) {
+      const frame = inode.mapping.find(page);
+      if (frame !== 0 && (flags[frame] & (PG_LOCKED | PG_UPTODATE)) === PG_LOCKED) return map.file;
+    }
+    return null;
+  }
+
   /** Does the lane ask for a lock now that others wait for, and grants it to none of them? Then a worker has done that. */
   comesAfterWorker(progress: Progress): boolean {
     const { expected, got } = progress;
