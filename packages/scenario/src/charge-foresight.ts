@@ -76,8 +76,8 @@ export class ChargeForesight {
   }
 
   /**
-   * So many pages more, or fewer, must have been charged to this lane, for then everything that is recorded later can be
-   * explained; 0 if that is so as it is, or nothing else is known.
+   * So many pages more, or fewer, may have been charged to this lane, as few as possible: then everything that is recorded
+   * later can be explained. 0 if that is so as it is, or cannot be.
    */
   missing(lanes: readonly Progress[], lane: number): number {
     const now = this.#situation(lanes, false);
@@ -88,7 +88,7 @@ export class ChargeForesight {
       const accounts = now.accounts.with(lane, { ...now.accounts[lane], least: pages, most: pages });
       if (this.#explain({ ...now, accounts }).length > 0) possible.push(pages - least);
     }
-    return possible.length === 1 ? possible[0] : 0;
+    return possible.reduce((best, pages) => (Math.abs(pages) < Math.abs(best) ? pages : best), possible[0] ?? 0);
   }
 
   /** How far all lanes have come; null when one of them has not come to the same phase, or is in the middle of something. */

@@ -207,6 +207,7 @@ export class Follower implements Chooser, RunObserver {
     const lanes = runnable.map(({ pid }) => this.#comparison.laneOf(pid));
     const outlooks = lanes.map((lane) => {
       if (lane === undefined) return null;
+      if (foresight.asksTooEarly(lane, this.#comparison.lanes)) return "later";
       const { outlook, goesOn } = foresight.outlook(lane);
       return outlook === "now" && goesOn && !this.#comparison.hasTurn(lane) ? null : outlook;
     });

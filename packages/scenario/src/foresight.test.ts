@@ -39,7 +39,7 @@ function outlook(
   const inode = task.root.lookup("a", false);
   if (typeof inode !== "number") names.inodes.set(inode.ino, "a");
   Object.assign(names.declareMap("m"), { file: "a", length: PAGES * 4096 });
-  const foresight = new Foresight({ scenario: { threads: [[]] } } as unknown as Expectation, names);
+  const foresight = new Foresight({ scenario: { threads: [[]] }, positions: [[]] } as unknown as Expectation, names);
   const expected = { events: list, without: new Set<string>(), updates: [], cut: false };
   const progress = { lane: 0, op: 0, task, expected, got: list.slice(0, at), interruptedAt } as unknown as Progress;
   return foresight.outlook(progress).outlook;
@@ -127,7 +127,7 @@ test("a read without the lock that copies something found its page read, and its
   const names = new Names();
   names.fds.set("fd", { fd: 3, file: "a" } as never);
   const op = { op: "pread", fd: "fd", pos: 16 * 4096, iov: [["m", 0, 8192]] };
-  const foresight = new Foresight({ scenario: { threads: [[op]] } } as unknown as Expectation, names);
+  const foresight = new Foresight({ scenario: { threads: [[op]] }, positions: [[]] } as unknown as Expectation, names);
   const list: RecordedEvent[] = [["filemap_read"], ["pf_kernel", "m", 0, "w"], ["filemap_read", "ret", -14]];
   const expected = { events: list, without: new Set<string>(), updates: [], cut: false };
   const progress = {
@@ -151,7 +151,7 @@ test("a read that reads nothing ahead takes the lock when all is there that its 
   const names = new Names();
   names.fds.set("fd", { fd: 3, file: "a" });
   const op = { op: "pread", fd: "fd", pos: 4096, iov: [["m", 0, 16 * 4096]] };
-  const foresight = new Foresight({ scenario: { threads: [[op]] } } as unknown as Expectation, names);
+  const foresight = new Foresight({ scenario: { threads: [[op]] }, positions: [[]] } as unknown as Expectation, names);
   const list: RecordedEvent[] = [
     ["filemap_read", "ret", 4096],
     ["glock_nq", "a", "PR"],
@@ -230,4 +230,50 @@ test("who is to leave none of its pages evicts what has been read", () => {
   };
   expect([7, 8, 15, 16].map((page) => evicted(0, page))).toEqual([null, "a", "a", null]);
   expect(evicted(3, 8)).toBe(null);
+});
+
+test("who grants a lock to somebody when it asks for it itself let that one ask while it held the lock", () => {
+  const task = taskOf(true);
+  const foresight = new Foresight(
+    { scenario: { threads: [[], []] }, positions: [[0]] } as unknown as Expectation,
+    new Names(),
+  );
+  const { glock } = task.root.lookup("a", false) as Gfs2Inode;
+  const at = (list: readonly RecordedEvent[], done: number, merged = 1): Progress =>
+    ({
+      lane: 0,
+      merged,
+      op: 0,
+      task,
+      expected: { events: list, without: new Set(), updates: [], cut: false },
+      got: list.slice(0, done),
+      interruptedAt: null,
+    }) as unknown as Progress;
+  const grants: readonly RecordedEvent[] = [
+    ["glock_nq", "a", "PR"],
+    ["glock_dq", "a", "PR"],
+    ["glock_nq", "a", "PR"],
+    ["generic_read", "ret", 4096],
+    ["glock_dq", "a", "PR"],
+    ["glock_nq", "a", "PR"],
+    ["glock_grant", "a", "EX"],
+  ];
+  const outlooks = (): string[] => [0, 1, 2, 3, 4, 5].map((done) => foresight.outlook(at(grants, done)).outlook);
+  expect(outlooks()).toEqual(["any", "any", "any", "later", "later", "later"]);
+  // The other one asks the last time once it can wait.
+  const asks: readonly RecordedEvent[] = [
+    ["glock_nq", "a", "EX"],
+    ["glock_nq", "a", "EX"],
+  ];
+  const early = (asked: number, done: number): boolean => foresight.asksTooEarly(at(asks, asked), [at(grants, done)]);
+  expect([early(0, 2), early(1, 2), early(1, 3), early(1, 5)]).toEqual([false, true, false, false]);
+  const others = [at(grants.with(6, ["glock_grant", "a", "PR"]), 2), at(grants.slice(0, 6), 2)];
+  expect(foresight.asksTooEarly(at(asks, 1), others)).toBe(false);
+  // As long as the order is recorded it leads.
+  expect(foresight.outlook(at(grants, 3, 0)).outlook).toBe("any");
+  expect(foresight.asksTooEarly(at(asks, 1, 0), [at(grants, 2)])).toBe(false);
+  // Somebody waits.
+  const waiting = { length: 1, holders: () => [] };
+  Object.defineProperty(glock, "queue", { value: waiting });
+  expect(outlooks()).toEqual(["any", "any", "any", "any", "any", "any"]);
 });

@@ -4,6 +4,7 @@
 import type { Gfs2Inode } from "@faultline/fs";
 import { EAGAIN, PAGE_SIZE } from "@faultline/kernel";
 import { PG_LOCKED, PG_READAHEAD, PG_UPTODATE } from "@faultline/mm";
+import { eventText } from "./events.ts";
 import type { Expectation } from "./expectation.ts";
 import { outlookOfMapping } from "./mapped-pages.ts";
 import type { Names } from "./maps.ts";
@@ -32,6 +33,7 @@ interface Need {
   readonly unready?: number | undefined;
 }
 
+const GLOCK: ReadonlySet<unknown> = new Set(["glock_nq", "glock_dq"]);
 /** Who comes to a page, and may have to wait until it is read. */
 const LOOKS: ReadonlySet<unknown> = new Set(["filemap_fault", "filemap_read", "glock_nq"]);
 const GOES_ON: ReadonlySet<Need["finding"]> = new Set(["ready", "unmarked", "marked"]);
@@ -52,6 +54,8 @@ export class Foresight {
       const inode = this.#inode(progress, this.#names.fileOf(interruptedAt.ino));
       return { outlook: inode?.mapping.find(interruptedAt.page) === 0 ? "later" : "any", goesOn: false };
     }
+    const lets = this.#lockAskedFor(progress);
+    if (lets !== undefined && !this.#isAskedFor(progress, lets)) return { outlook: "later", goesOn: false };
     const need = this.#need(progress);
     const inode = this.#inode(progress, need?.file);
     if (need === null || inode === null) {
@@ -113,8 +117,49 @@ export class Foresight {
     const { expected, got } = progress;
     const [asks, after] = expected?.events.slice(got.length, got.length + 2) ?? [];
     if (asks?.[0] !== "glock_nq" || (after?.[0] === "glock_grant" && after[1] === asks[1])) return false;
-    const queue = this.#inode(progress, String(asks[1]))?.glock.queue;
+    return this.#isAskedFor(progress, String(asks[1]));
+  }
+
+  /** Does somebody wait for the lock of this file? */
+  #isAskedFor(progress: Progress, file: string): boolean {
+    const queue = this.#inode(progress, file)?.glock.queue;
     return queue !== undefined && queue.length > queue.holders().length;
+  }
+
+  /**
+   * Does the lane come to ask the last time for a lock that another lane grants to it later? Then that one has to take it
+   * first, and lets it go while this one waits.
+   */
+  asksTooEarly(progress: Progress, others: Iterable<Progress>): boolean {
+    if (!this.#isBehindCut(progress)) return false;
+    const { expected, got } = progress;
+    const [asks, ...later] = expected?.events.slice(got.length) ?? [];
+    if (asks?.[0] !== "glock_nq" || later.some((event) => eventText(event) === eventText(asks))) return false;
+    for (const other of others) {
+      const events = other.got === got ? [] : (other.expected?.events.slice(other.got.length) ?? []);
+      const at = events.findIndex(
+        ([name, file, mode], i) =>
+          name === "glock_grant" && file === asks[1] && mode === asks[2] && events[i - 1]?.[0] === "glock_nq",
+      );
+      if (events.slice(0, Math.max(0, at - 1)).some(([name, file]) => name === "glock_nq" && file === asks[1]))
+        return true;
+    }
+    return false;
+  }
+
+  /**
+   * The file whose lock somebody else has to ask for before the lane goes on: it grants it to that one when it asks for
+   * it itself, so it asks then, or has asked since before the lane let it go.
+   */
+  #lockAskedFor(progress: Progress): string | undefined {
+    if (!this.#isBehindCut(progress)) return undefined;
+    const { expected, got } = progress;
+    const events = expected?.events.slice(got.length) ?? [];
+    const at = events.findIndex(([name], i) => name === "glock_grant" && events[i - 1]?.[0] === "glock_nq");
+    const file = events[at]?.[1];
+    const before = events.slice(0, Math.max(0, at - 1)).filter((event) => GLOCK.has(event[0]) && event[1] === file);
+    const holds = before.length === 1 && before[0][0] === "glock_dq";
+    return at === 1 || (at > 1 && holds) ? String(file) : undefined;
   }
 
   /**
@@ -126,6 +171,11 @@ export class Foresight {
     if (next === undefined) return false;
     const begin = Number(next[2]);
     return inHand === 0 ? begin > page * PAGE_SIZE : begin + Number(next[4]) === page * PAGE_SIZE;
+  }
+
+  /** Does the recorded order of lock events say nothing more of the lane? */
+  #isBehindCut({ lane, merged }: Progress): boolean {
+    return this.#expectation.positions[lane][merged] === undefined;
   }
 
   #inode({ task }: Progress, file: string | undefined): Gfs2Inode | null {
