@@ -11,6 +11,7 @@
  *
  * Before the fix user memory was touched under the glock, which adds glock -> mmap_lock and closes the ring.
  */
+export { isDroppable } from "./cache/page-cache.ts";
 export { PROCESSOR_FULL } from "./cache/page-writeback.ts";
 export { checkMachine } from "./check-machine.ts";
 export { Disk, type DiskOptions } from "./disk/disk.ts";

@@ -12,10 +12,12 @@ import { type Chooser, type Pfn, STOP, type Task, type Tracer, WaitChannel, whol
 import { Burst } from "./burst.ts";
 import { ChargeForesight } from "./charge-foresight.ts";
 import type { Circumstances } from "./circumstances.ts";
+import { DropForesight } from "./drop-foresight.ts";
 import type { Expectation } from "./expectation.ts";
 import type { ExtentChooser } from "./extents.ts";
-import { Foresight } from "./foresight.ts";
+import { Foresight, type Outlook } from "./foresight.ts";
 import type { Names } from "./maps.ts";
+import type { Call } from "./ops.ts";
 import { Overtaking } from "./overtaking.ts";
 import type { ChoiceKind, Ending, Plan } from "./plan.ts";
 import { comesBeforeMerged, type Progress } from "./progress.ts";
@@ -27,7 +29,7 @@ import { ThrottleReader } from "./throttle-reader.ts";
 
 /** What a failure has most to do with. */
 const ABOUT: readonly (readonly [RegExp, ChoiceKind])[] = [
-  [/balance_dirty|fault_in_(readable|safe_w) .* instead of fault_in_/, "throttle"],
+  [/balance_dirty|(fault_in_(?:readable|safe_w) \S+ \d+ )(\d+)\b.* instead of \1(?!\2\b)/, "throttle"],
   [/: another /, "quiet"],
 ];
 
@@ -54,6 +56,7 @@ export class Follower implements Chooser, RunObserver {
   readonly #steps: StepLog;
   #foresight: Foresight | null = null;
   #charges: ChargeForesight | null = null;
+  #drops: DropForesight | null = null;
   /** An operation has begun or ended since somebody was picked. */
   #border = false;
   /** Whether threads can be charged with what they are to be charged with was asked when the first of them committed. */
@@ -77,6 +80,7 @@ export class Follower implements Chooser, RunObserver {
   begin(tracer: Tracer, names: Names): void {
     this.#foresight = new Foresight(this.#expectation, names);
     this.#charges = new ChargeForesight(this.#expectation, (ino) => names.fileOf(ino));
+    this.#drops = new DropForesight(this.#expectation, names, this.#foresight);
     this.#comparison.begin(tracer, names);
     this.#overtaking.begin(names);
   }
@@ -86,6 +90,10 @@ export class Follower implements Chooser, RunObserver {
     this.#border = true;
     this.#comparison.opStarts(at, task);
     this.#overtaking.opStarts(task);
+  }
+
+  callStarts(call: Call, task: fs.FsTask): void {
+    this.#comparison.callStarts(call, task);
   }
 
   opEnds(at: OpPlace, result: OpResult): void {
@@ -197,7 +205,7 @@ export class Follower implements Chooser, RunObserver {
 
   /** The disk that has the pages that the lane waits for. */
   #diskOf(runnable: readonly Task[], lane: Progress): number {
-    const file = this.#foresight?.readsFrom(lane);
+    const file = this.#foresight?.readsFrom(lane) ?? this.#drops?.fileOf(lane);
     return runnable.findIndex(({ daemon, comm }) => daemon && comm === `disk /${file}`);
   }
 
@@ -207,16 +215,11 @@ export class Follower implements Chooser, RunObserver {
     const lanes = runnable.map(({ pid }) => this.#comparison.laneOf(pid));
     const outlooks = lanes.map((lane) => {
       if (lane === undefined) return null;
-      if (foresight.asksTooEarly(lane, this.#comparison.lanes)) return "later";
-      const { outlook, goesOn } = foresight.outlook(lane);
-      return outlook === "now" && goesOn && !this.#comparison.hasTurn(lane) ? null : outlook;
+      return foresight.asksTooEarly(lane, this.#comparison.lanes) ? "later" : this.#outlook(lane);
     });
     const worker = runnable.findIndex(({ daemon, comm }) => daemon && comm.startsWith("glock_workqueue"));
     const lane = lanes[first];
     if (worker >= 0 && lane !== undefined && foresight.comesAfterWorker(lane)) return worker;
-    const evicted = lane === undefined || this.#isSomebodyBusy() ? null : foresight.evictedFile(lane);
-    const reading = runnable.findIndex(({ daemon, comm }) => daemon && comm === `disk /${evicted}`);
-    if (reading >= 0) return reading;
     if (outlooks[first] === "now") return first;
     // What one lane is to find another one may take away.
     const due = outlooks.indexOf("now");
@@ -224,12 +227,12 @@ export class Follower implements Chooser, RunObserver {
     const own = this.#diskOf(runnable, lanes[first] as Progress);
     const disk = own >= 0 ? own : runnable.findIndex(({ daemon, comm }) => daemon && comm.startsWith("disk "));
     if (disk >= 0 && foresight.isBeingRead(lanes[first] as Progress)) return disk;
-    const other = lanes.findIndex(
-      (lane, i) =>
-        lane !== undefined &&
-        outlooks[i] === "any" &&
-        (lane.interruptedAt !== null || comesBeforeMerged(lane) || this.#comparison.hasTurn(lane)),
-    );
+    // Whoever is to drop pages waits for what others do with them under their locks.
+    const waiting = lanes[first]?.call !== null;
+    const other = lanes.findIndex((lane, i) => {
+      if (lane === undefined || !this.#canGoOn(lane)) return false;
+      return outlooks[i] === "any" || (outlooks[i] === null && waiting);
+    });
     return other >= 0 ? other : disk >= 0 ? disk : first;
   }
 
@@ -267,9 +270,32 @@ export class Follower implements Chooser, RunObserver {
     return lane.unlocks > 0 && this.#comparison.nextMerged(lane) !== undefined;
   }
 
-  /** Is a lane in a call that shows something? What the disk still does for calls that are over it has had time for. */
-  #isSomebodyBusy(): boolean {
-    return [...this.#comparison.lanes].some(({ expected }) => expected !== null && expected.events.length > 0);
+  /** What is known of whether a lane is to go on now; null: it can, as far as others do not come before it. */
+  #outlook(lane: Progress): Outlook | null {
+    const lanes = [...this.#comparison.lanes];
+    const others = lanes.filter((other) => other !== lane);
+    if (lane.call !== null || lane.idle) return (this.#drops as DropForesight).outlook(lane, lanes);
+    const { outlook, goesOn, need } = (this.#foresight as Foresight).outlook(lane);
+    if (
+      outlook === "never" &&
+      need !== null &&
+      (this.#drops as DropForesight).isDropped(need.file, need.page, others)
+    ) {
+      return "later";
+    }
+    return outlook === "now" && goesOn && !this.#comparison.hasTurn(lane) ? null : outlook;
+  }
+
+  /** Does nothing speak against it that a lane goes on before the one whose turn it is? */
+  #canGoOn(lane: Progress): boolean {
+    if (lane.interruptedAt !== null || lane.call !== null || comesBeforeMerged(lane)) return true;
+    return this.#beginsQuietly(lane) || this.#comparison.hasTurn(lane);
+  }
+
+  /** Is the lane between two operations, and does the next one begin with something that shows in no lock? */
+  #beginsQuietly({ lane, op, idle }: Progress): boolean {
+    const next = this.#expectation.scenario.threads[lane]?.[op + 1];
+    return idle && (next?.op === "evict" || next?.op === "madvise");
   }
 
   /** Is there only one task, and the disk? */
@@ -358,10 +384,8 @@ export class Follower implements Chooser, RunObserver {
 
   /** Does the running task let another one go on where that one would be too late afterwards? Null: it is about something else. */
   #yields(choice: string, about: string): boolean | null {
-    const [ino, page] = about.split(" ").map(Number);
+    const ino = Number(about);
     switch (choice) {
-      case "held":
-        return this.#isTrueOfOther((lane, foresight) => foresight.needsUnready(lane, ino, page));
       case "unmarked":
         return this.#isTrueOfOther((lane, foresight) => foresight.findsUnmarked(lane, ino));
       // Who was interrupted within its batch may send it before the running task sends its own.

@@ -15,13 +15,13 @@ import type { RecordedEvent } from "./result.ts";
  * "now": the cache is as the lane is to find it; "later": it is not yet; "never": it is not any more; "any": nothing is
  * known.
  */
-type Outlook = "now" | "later" | "never" | "any";
+export type Outlook = "now" | "later" | "never" | "any";
 
 /**
  * What a lane is to find of a page: "unready" is missing, not read yet, or marked; "unmarked" is ready without a mark;
  * "read" is there, and so is what its mark would have had read ahead.
  */
-interface Need {
+export interface Need {
   readonly file: string;
   readonly page: number;
   readonly finding: "ready" | "unmarked" | "unready" | "pending" | "marked" | "missing" | "gone" | "read";
@@ -48,26 +48,20 @@ export class Foresight {
   }
 
   /** `goesOn`: nothing stops it then before it lets the lock go. */
-  outlook(progress: Progress): { readonly outlook: Outlook; readonly goesOn: boolean } {
+  outlook(progress: Progress): { readonly outlook: Outlook; readonly goesOn: boolean; readonly need: Need | null } {
     const { interruptedAt } = progress;
     if (interruptedAt !== null) {
-      const inode = this.#inode(progress, this.#names.fileOf(interruptedAt.ino));
-      return { outlook: inode?.mapping.find(interruptedAt.page) === 0 ? "later" : "any", goesOn: false };
+      const inode = this.inode(progress, this.#names.fileOf(interruptedAt.ino));
+      return { outlook: inode?.mapping.find(interruptedAt.page) === 0 ? "later" : "any", goesOn: false, need: null };
     }
     const lets = this.#lockAskedFor(progress);
-    if (lets !== undefined && !this.#isAskedFor(progress, lets)) return { outlook: "later", goesOn: false };
+    if (lets !== undefined && !this.#isAskedFor(progress, lets)) return { outlook: "later", goesOn: false, need: null };
     const need = this.#need(progress);
-    const inode = this.#inode(progress, need?.file);
+    const inode = this.inode(progress, need?.file);
     if (need === null || inode === null) {
-      return { outlook: outlookOfMapping(progress, this.#names) ?? "any", goesOn: true };
+      return { outlook: outlookOfMapping(progress, this.#names) ?? "any", goesOn: true, need };
     }
-    return { outlook: outlookOf(need, inode), goesOn: GOES_ON.has(need.finding) };
-  }
-
-  /** Is this page what the lane is to find, and not to be ready, when it comes to it? */
-  needsUnready(progress: Progress, ino: number, page: number): boolean {
-    const need = this.#need(progress);
-    return need?.finding === "unready" && need.page === page && need.file === this.#names.fileOf(ino);
+    return { outlook: outlookOf(need, inode), goesOn: GOES_ON.has(need.finding), need };
   }
 
   /** Is the lane to find a page of this file without a mark, and would find it so now? */
@@ -82,7 +76,7 @@ export class Foresight {
     const need = this.#need(progress);
     return (
       (need?.finding === "ready" || need?.finding === "unmarked") &&
-      this.#inode(progress, need.file)?.mapping.find(need.page) !== 0
+      this.inode(progress, need.file)?.mapping.find(need.page) !== 0
     );
   }
 
@@ -92,24 +86,6 @@ export class Foresight {
     const asks = got.findLastIndex(([name]) => LOOKS.has(name));
     const waits = asks >= 0 && got[asks][0] !== "glock_nq" && !got[asks].includes("ret");
     return this.#need(progress)?.file ?? (waits ? lockedBefore(got, asks) : undefined);
-  }
-
-  /** The file of which the lane evicts pages that are still being read, and is to leave none; null when there is none. */
-  evictedFile(progress: Progress): string | null {
-    const { lane, op, expected } = progress;
-    if (expected !== null) return null;
-    const evicts = this.#expectation.scenario.threads?.[lane]?.[op];
-    if (evicts?.op !== "evict" || this.#expectation.result({ op, thread: lane })?.resident !== 0) return null;
-    const map = this.#names.map(evicts.map);
-    const inode = map === undefined ? null : this.#inode(progress, map.file);
-    if (map === undefined || inode === null) return null;
-    const { flags } = inode.mapping.mem;
-    const start = Math.floor((map.fileOffset + evicts.off) / PAGE_SIZE);
-    for (let page = start; page < start + Math.ceil(evicts.len / PAGE_SIZE); page++) {
-      const frame = inode.mapping.find(page);
-      if (frame !== 0 && (flags[frame] & (PG_LOCKED | PG_UPTODATE)) === PG_LOCKED) return map.file;
-    }
-    return null;
   }
 
   /** Does the lane ask for a lock now that others wait for, and grants it to none of them? Then a worker has done that. */
@@ -122,7 +98,7 @@ export class Foresight {
 
   /** Does somebody wait for the lock of this file? */
   #isAskedFor(progress: Progress, file: string): boolean {
-    const queue = this.#inode(progress, file)?.glock.queue;
+    const queue = this.inode(progress, file)?.glock.queue;
     return queue !== undefined && queue.length > queue.holders().length;
   }
 
@@ -178,9 +154,21 @@ export class Foresight {
     return this.#expectation.positions[lane][merged] === undefined;
   }
 
-  #inode({ task }: Progress, file: string | undefined): Gfs2Inode | null {
+  /** Null if there is no such file. */
+  inode({ task }: Progress, file: string | undefined): Gfs2Inode | null {
     const inode = file === undefined ? -1 : task.root.lookup(file, false);
     return typeof inode === "number" ? null : inode;
+  }
+
+  /** What the lane is to find from now on, in the order in which it does, and at which of its events. */
+  *needs(progress: Progress): Generator<readonly [need: Need, at: number], void, void> {
+    const { expected, got } = progress;
+    if (expected === null) return;
+    const { events } = expected;
+    for (let at = got.length; at < events.length; at++) {
+      const need = this.#needAt(events, at);
+      if (need !== null) yield [need, at];
+    }
   }
 
   #need(progress: Progress): Need | null {
@@ -189,12 +177,21 @@ export class Foresight {
     const { events } = expected;
     const last = got[got.length - 1];
     if (last?.[0] === "filemap_read" && last.length === 1) return this.#needOfRead(progress);
-    const next = events[got.length];
-    if (next?.[0] === "glock_nq") return this.#needOfLockedRead(progress);
-    if (next?.[0] === "filemap_fault") return needOfFault(events, got.length);
-    if (next?.[0] === "read_folio") return needOfReading(events, got.length);
-    if (next?.[0] === "mm_fault") return this.#needOfFaultAround(events, got.length);
-    return null;
+    if (events[got.length]?.[0] === "glock_nq") return this.#needOfLockedRead(progress);
+    return this.#needAt(events, got.length);
+  }
+
+  #needAt(events: readonly RecordedEvent[], at: number): Need | null {
+    switch (events[at]?.[0]) {
+      case "filemap_fault":
+        return events[at][1] === "ret" ? null : needOfFault(events, at);
+      case "read_folio":
+        return needOfReading(events, at);
+      case "mm_fault":
+        return this.#needOfFaultAround(events, at);
+      default:
+        return null;
+    }
   }
 
   /** A read that holds no lock ends where a page is not ready. */

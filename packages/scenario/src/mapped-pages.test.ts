@@ -14,7 +14,7 @@ function outlooks(list: readonly RecordedEvent[], at: number): unknown[] {
   const machine = new Machine({ kernel: REVISIONS["7.2"] });
   const task = machine.task("writer");
   const names = new Names();
-  const { base } = names.declareMap("m");
+  const { base } = Object.assign(names.declareMap("m"), { file: "a" });
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
   machine.call(task, sysMmap(task, { address: base, length: LENGTH, prot: PROT_READ | PROT_WRITE, flags }));
   machine.call(task, userStore(task, base + 4096, 4096, 1));
@@ -40,6 +40,26 @@ test.each<{ desc: string; list: readonly RecordedEvent[]; at: number; want: unkn
   { desc: "gone when it is touched", list: [["pf_user", "m", 4096, "w"]], at: 0, want: ["later", null] },
   { desc: "there, and protected", list: [["pf_user", "m", 4096, "wp"]], at: 0, want: [null, null] },
   { desc: "looked at with a fault", list: [["fault_in_readable", "m", 4096, 4096]], at: 0, want: [null, null] },
+  {
+    desc: "asked for",
+    list: [
+      ["mm_fault", "m", 4096, "w"],
+      ["gfs2_fault", 1],
+    ],
+    at: 0,
+    want: ["later", null],
+  },
+  {
+    desc: "to be stored to once more",
+    list: [
+      ["fixup_user_fault", "m", 4096, "flags", 1],
+      ["mm_fault", "m", 4096, "w"],
+      ["gfs2_mkwrite", 1],
+    ],
+    at: 0,
+    want: ["later", null],
+  },
+  { desc: "found mapped by others", list: [["mm_fault", "m", 4096, "r", "ret", "0"]], at: 0, want: ["now", "later"] },
   {
     desc: "next to one that is not there",
     list: [["fault_in_readable", "m", 4096, 8192, "ret", 0]],

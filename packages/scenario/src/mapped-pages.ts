@@ -1,50 +1,79 @@
 // What the next recorded events of a lane say of its page table: what is copied from without a fault is mapped until
-// then, and where a fault is taken the page is not mapped any more. Others unmap pages when they punch holes or evict.
+// then, and where a fault is taken the page is not mapped any more, or not to be stored to. Others unmap pages when they
+// punch holes or evict, and take the right to store away when they write the file back.
 
 import { PAGE_SIZE } from "@faultline/kernel";
+import { PTE_RW } from "@faultline/mm";
 import type { Names } from "./maps.ts";
 import type { Progress } from "./progress.ts";
 import type { RecordedEvent } from "./result.ts";
+
+/** Faults of the processor. */
+export const FAULTS: ReadonlySet<unknown> = new Set(["pf_kernel", "pf_user"]);
+/** What only a fault asks for that finds nothing mapped, and one that finds a page which it may not store to. */
+export const OF_ABSENT: ReadonlySet<unknown> = new Set(["gfs2_fault", "map_pages"]);
+export const OF_READ_ONLY = "gfs2_mkwrite";
 
 /** What a lane is to find of the pages of a range. */
 interface MappingNeed {
   readonly map: string;
   readonly offset: number;
   readonly length: number;
-  readonly mapped: boolean;
+  readonly finding: "mapped" | "absent" | "read-only";
 }
 
 /** "now": the pages are mapped, as the lane is to find them; "later": they are what they are not to be; null: nothing is known. */
 export function outlookOfMapping(progress: Progress, names: Names): "now" | "later" | null {
-  const need = needOf(progress);
+  const need = needOf(progress, (map) => names.map(map)?.file !== "");
   if (need === null || names.map(need.map) === undefined) return null;
   const { pgd } = progress.task.mm;
   const start = names.address(need.map, need.offset);
+  if (need.finding === "read-only") return (pgd.get(Math.floor(start / PAGE_SIZE)) & PTE_RW) !== 0 ? "later" : null;
   let mapped = true;
   for (let vpn = Math.floor(start / PAGE_SIZE); vpn * PAGE_SIZE < start + need.length; vpn++) {
     if (pgd.get(vpn) === 0) mapped = false;
   }
-  if (mapped !== need.mapped) return "later";
+  if (mapped !== (need.finding === "mapped")) return "later";
   return mapped ? "now" : null;
 }
 
-function needOf({ expected, got }: Progress): MappingNeed | null {
-  const next = expected?.events[got.length];
+/** Was something mapped where a fault was taken, but not for such an access? */
+export function isProtected(access: unknown): boolean {
+  return String(access).endsWith("p");
+}
+
+function needOf({ expected, got }: Progress, isFile: (map: string) => boolean): MappingNeed | null {
+  const events = expected?.events ?? [];
+  const at = got.length;
+  const next = events[at];
   if (next === undefined) return null;
-  const last = got[got.length - 1];
+  const last = got[at - 1];
   // The page of the file is there; what is copied to it comes from where it was looked at last.
   const source = last?.[0] === "write_begin" ? got.findLast(([name]) => name === "fault_in_readable") : undefined;
-  if (source !== undefined && next[0] === "write_end") return needOfRange(source, true);
-  if (next[0] === "fault_in_readable") return next[4] === "ret" && next[5] === 0 ? needOfRange(next, true) : null;
-  if (!isMissing(next)) return null;
-  return { map: String(next[1]), offset: Number(next[2]), length: 1, mapped: false };
+  if (source !== undefined && next[0] === "write_end") return needOfRange(source);
+  if (next[0] !== "fault_in_readable") return needOfFault(events, next[0] === "fixup_user_fault" ? at + 1 : at, isFile);
+  if (next[4] !== "ret") return needOfFault(events, at + 1, isFile);
+  return next[5] === 0 ? needOfRange(next) : null;
 }
 
-function needOfRange([, map, offset, length]: RecordedEvent, mapped: boolean): MappingNeed {
-  return { map: String(map), offset: Number(offset), length: Number(length), mapped };
+function needOfRange([, map, offset, length]: RecordedEvent): MappingNeed {
+  return { map: String(map), offset: Number(offset), length: Number(length), finding: "mapped" };
 }
 
-/** Is it a fault at a page that is not mapped? */
-function isMissing([name, , , access]: RecordedEvent): boolean {
-  return (name === "pf_kernel" || name === "pf_user") && !String(access).endsWith("p");
+/** What a fault tells to be there when it is taken. */
+function needOfFault(
+  events: readonly RecordedEvent[],
+  at: number,
+  isFile: (map: string) => boolean,
+): MappingNeed | null {
+  const [name, map, offset, access] = events[at] ?? [];
+  const place = { map: String(map), offset: Number(offset), length: 1 };
+  if (FAULTS.has(name)) return isProtected(access) ? null : { ...place, finding: "absent" };
+  if (name !== "mm_fault" || map === "ret") return null;
+  // Of a file's page that is nothing to be done for somebody else has mapped it since.
+  if (events[at].includes("ret"))
+    return isFile(String(map)) && String(events[at][5]) === "0" ? { ...place, finding: "mapped" } : null;
+  const asks = events[at + 1]?.[0];
+  if (OF_ABSENT.has(asks)) return { ...place, finding: "absent" };
+  return asks === OF_READ_ONLY ? { ...place, finding: "read-only" } : null;
 }

@@ -24,7 +24,12 @@ export interface OpContext {
   readonly scratch: number;
   barrier(): MayFault<void>;
   sleep(milliseconds: number): MayFault<void>;
+  /** This call comes next: others may go on before it. */
+  goesOn(call: Call): MayFault<void>;
 }
+
+/** The calls that operations are made of, as far as it matters when they come. */
+export type Call = "madvise" | "open" | "fsync" | "fadvise" | "mincore";
 
 type OpOf<Name extends OpName> = Extract<Op, { op: Name }>;
 type Implementation<Name extends OpName> = (context: OpContext, op: OpOf<Name>) => MayFault<OpResult>;
@@ -143,9 +148,10 @@ const OPS: { readonly [Name in OpName]: Implementation<Name> } = {
   mprotect: call(({ task, names }, { map, off, len, prot }) =>
     mm.doMprotect(task, names.address(map, off), len, protOf(prot)),
   ),
-  madvise: call(({ task, names }, { map, off, len, advice }) =>
-    mm.doMadvise(task, names.address(map, off), len, ADVICE[advice]),
-  ),
+  madvise: call(function* ({ task, names, goesOn }, { map, off, len, advice }) {
+    if (advice === "DONTNEED") yield* goesOn("madvise");
+    return yield* mm.doMadvise(task, names.address(map, off), len, ADVICE[advice]);
+  }),
 
   *touch({ task, names, scratch }, { map, off, len, how }) {
     const start = names.address(map, off);
@@ -211,21 +217,27 @@ const OPS: { readonly [Name in OpName]: Implementation<Name> } = {
   fsync: call(({ task, names }, { fd }) => fs.sysFsync(task, names.fd(fd))),
   lseek: call(({ task, names }, { fd, off, whence }) => fs.sysLseek(task, names.fd(fd), off, WHENCE[whence])),
 
-  dropcache: call(function* ({ task, names }, { fd }) {
+  dropcache: call(function* ({ task, names, goesOn }, { fd }) {
     const status = yield* fs.sysFsync(task, names.fd(fd));
+    if (status === 0) yield* goesOn("fadvise");
     return status !== 0 ? status : yield* fs.sysFadvise(task, names.fd(fd), 0, 0, fs.POSIX_FADV_DONTNEED);
   }),
 
-  *evict({ task, names }, { map: name, off, len }) {
+  *evict({ task, names, goesOn }, { map: name, off, len }) {
     const address = names.address(name, off);
+    yield* goesOn("madvise");
     const status = yield* mm.doMadvise(task, address, len, mm.MADV_DONTNEED);
     const map = names.map(name);
     if (status !== 0 || map === undefined || map.file === "") return result(status);
+    yield* goesOn("open");
     const fd = yield* fs.sysOpen(task, map.file, fs.O_RDONLY);
+    yield* goesOn("fsync");
     const synced = yield* fs.sysFsync(task, fd);
+    yield* goesOn("fadvise");
     if (synced === 0) yield* fadviseDontneed(task, fd, map.fileOffset + off, len);
     yield* closeQuietly(task, fd);
     const resident: number[] = [];
+    yield* goesOn("mincore");
     const seen = yield* mm.doMincore(task, address, pagesFor(len) * PAGE_SIZE, resident);
     return result(0, { resident: seen < 0 ? seen : resident.filter(Boolean).length });
   },

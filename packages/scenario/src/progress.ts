@@ -3,6 +3,7 @@
 import type { FsTask } from "@faultline/fs";
 import type { EventConverter } from "./convert.ts";
 import { type ExpectedEvents, isMerged } from "./expectation.ts";
+import type { Call } from "./ops.ts";
 import type { RecordedEvent } from "./result.ts";
 import type { TierFilter } from "./tier.ts";
 
@@ -16,6 +17,10 @@ export interface Progress {
   where: string;
   /** The number of its operation. */
   op: number;
+  /** It is between two operations. */
+  idle: boolean;
+  /** The call that comes next, in an operation of several; null before the first of them. */
+  call: Call | null;
   /** What the current operation is to do, and has done; null when nothing is known. */
   expected: ExpectedEvents | null;
   filter: TierFilter | null;

@@ -47,7 +47,7 @@ const OVERTAKEN = scenarioOf(
 );
 
 /** Where a task may let others go on. */
-const YIELDING: ReadonlySet<string> = new Set(["held", "unmarked", "request"]);
+const YIELDING: ReadonlySet<string> = new Set(["unmarked", "request"]);
 
 /** Changes the task seldom, as a real machine does, and interrupts one page in thirty. */
 class Chance implements Chooser {
@@ -89,7 +89,7 @@ function recorded(scenario: Scenario, seed: number): Recording {
 
 test.each([
   { desc: "of locks and pages", scenario: CROSS, runs: 8, least: 10 },
-  { desc: "that shows only in a sum", scenario: OVERTAKEN, runs: 2, least: 12 },
+  { desc: "that shows only in a sum", scenario: OVERTAKEN, runs: 6, least: 12 },
 ])("orders $desc of twelve runs are found, most of them at once", { timeout: 120_000 }, ({ scenario, runs, least }) => {
   let found = 0;
   for (let seed = 1; seed <= 12; seed++) {

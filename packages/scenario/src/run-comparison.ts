@@ -11,6 +11,7 @@ import { eventText } from "./events.ts";
 import { type Expectation, isMerged, lockedFile } from "./expectation.ts";
 import type { Names } from "./maps.ts";
 import type { OpName } from "./op.ts";
+import type { Call } from "./ops.ts";
 import type { Progress } from "./progress.ts";
 import type { OpResult, RecordedEvent } from "./result.ts";
 import type { OpPlace } from "./run.ts";
@@ -84,11 +85,18 @@ export class RunComparison {
     const expected = this.#expectation.events(at);
     progress.where = `operation ${at.op} of ${task.comm}`;
     progress.op = at.op;
+    progress.idle = false;
+    progress.call = null;
     progress.unlocks = OPENING.has(this.#expectation.op(at).op) ? UNLOCKS_OF_OPEN : 0;
     progress.expected = expected;
     progress.filter = expected === null || tier === "results" ? null : new TierFilter(tier, expected.without);
     progress.got = [];
     progress.updates = [...(expected?.updates ?? [])];
+  }
+
+  callStarts(call: Call, task: fs.FsTask): void {
+    const progress = this.#byPid.get(task.pid);
+    if (progress !== undefined) progress.call = call;
   }
 
   opEnds(at: OpPlace, result: OpResult): void {
@@ -101,6 +109,8 @@ export class RunComparison {
       this.fail(progress, `${eventText(expected.events[got.length])} is missing`);
     }
     this.#checkLast(progress, true);
+    progress.idle = true;
+    progress.call = null;
     progress.expected = null;
     progress.filter = null;
     progress.done = at.thread !== undefined && at.op === this.#expectation.scenario.threads[at.thread].length - 1;
@@ -184,6 +194,8 @@ export class RunComparison {
       merged: 0,
       where: "",
       op: 0,
+      idle: true,
+      call: null,
       expected: null,
       filter: null,
       got: [],

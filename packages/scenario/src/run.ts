@@ -18,7 +18,7 @@ import { HostMemory, pageAddress } from "@faultline/mm";
 import { convertEvents } from "./convert.ts";
 import { Names } from "./maps.ts";
 import type { Op, Scenario } from "./op.ts";
-import { IOBUF_SIZE, type OpContext, readIntoIobuf, runOp } from "./ops.ts";
+import { type Call, IOBUF_SIZE, type OpContext, readIntoIobuf, runOp } from "./ops.ts";
 import { Fnv1a } from "./pattern.ts";
 import type { FinalFile, OpResult, OpTrace, Recording } from "./result.ts";
 import { Barrier, Countdown, expectDone, makeFile, mapIobuf, sleepFor } from "./stage.ts";
@@ -71,6 +71,8 @@ export interface RunObserver {
   /** The files are made, and the operations are about to start. */
   begin(tracer: Tracer, names: Names): void;
   opStarts(at: OpPlace, task: FsTask): void;
+  /** Of an operation of several calls, this one comes next. */
+  callStarts(call: Call, task: FsTask): void;
   opEnds(at: OpPlace, result: OpResult): void;
 }
 
@@ -208,6 +210,7 @@ class Runner {
   }
 
   #context(task: FsTask, iobuf: number, barrier: Barrier | null): OpContext {
+    const observer = this.#observer;
     const scratch = task.mm.mem.tryAllocPage(false);
     this.#held.set(scratch, 1);
     return {
@@ -220,6 +223,10 @@ class Runner {
       },
       *sleep(milliseconds) {
         yield* sleepFor(task.world, milliseconds * 1000);
+      },
+      *goesOn(call) {
+        observer?.callStarts(call, task);
+        if (task.world.interrupts) yield PREEMPT;
       },
     };
   }

@@ -104,11 +104,12 @@ function* findPage(task: UserTask, vmf: VmFault, mapping: FileMapping): MaySleep
     if (status !== 0) return VM_FAULT_SIGBUS;
     frame = 0 as Pfn;
   }
-  // Meanwhile nobody else can map the page.
-  if (task.world.chooseCircumstance("held", 2, `${mapping.ino} ${index}`) === 1) yield PREEMPT;
+  // Meanwhile nobody else can map the page, or drop it.
+  if (task.world.interrupts) yield PREEMPT;
   if (lock.dropped) {
     unlockPage(mem, frame);
     putPage(mem, frame);
+    if (task.world.interrupts) yield PREEMPT;
     return major | VM_FAULT_RETRY;
   }
   // Truncation lowers i_size before it takes pages: under the page lock the answer is final.

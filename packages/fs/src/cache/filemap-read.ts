@@ -201,6 +201,8 @@ function isOvertaken({ world }: UserTask, { ino }: FileMapping): boolean {
 /** A cached page that is not uptodate: wait for its read, or read it. Linux: filemap_update_page() */
 function* filemapUpdatePage(task: UserTask, iocb: Kiocb, mapping: FileMapping, frame: Pfn): MaySleep<number> {
   const { mem } = mapping;
+  // The disk may be done with it by now.
+  if (task.world.interrupts) yield PREEMPT;
   if (!trylockPage(task, mem, frame)) {
     if ((iocb.flags & (IOCB_NOWAIT | IOCB_NOIO)) !== 0) return err(EAGAIN);
     yield* waitOnPageLocked(mem, frame);

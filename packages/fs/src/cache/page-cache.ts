@@ -26,6 +26,7 @@ import {
   PG_DIRTY,
   PG_LOCKED,
   PG_WRITEBACK,
+  type PhysMem,
   pageAddress,
   pageMapping,
   putPage,
@@ -193,6 +194,12 @@ function* forEachLockedPage(
   }
 }
 
+/** Is a cached page clean, unmapped and unused? Context: atomic. Linux: mapping_evict_folio() */
+export function isDroppable(mem: PhysMem, frame: Pfn): boolean {
+  const busy = (mem.flags[frame] & (PG_LOCKED | PG_DIRTY | PG_WRITEBACK)) !== 0;
+  return !busy && mem.mapcount[frame] === 0 && mem.refcount[frame] === 1;
+}
+
 /**
  * Drop the clean, unmapped, unused pages of [first, last]; the others stay.
  *
@@ -204,8 +211,7 @@ export function invalidateMappingPages(task: UserTask, mapping: FileMapping, fir
     const frame = entry as Pfn;
     mem.world.accesses?.write(mapping.slotId(mem.index[frame]));
     mem.world.accesses?.write(mem.pageId(frame));
-    const busy = (mem.flags[frame] & (PG_LOCKED | PG_DIRTY | PG_WRITEBACK)) !== 0;
-    if (busy || mem.mapcount[frame] > 0 || mem.refcount[frame] !== 1) return;
+    if (!isDroppable(mem, frame)) return;
     trylockPage(task, mem, frame);
     getPage(mem, frame);
     deletePage(task, mapping, frame);

@@ -1,0 +1,68 @@
+// What a lane is to lose, and when it has all of it.
+import { Machine, REVISIONS, sysMmap } from "@faultline/fs";
+import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE, userStore } from "@faultline/mm";
+import { expect, test } from "vitest";
+import { ALREADY, type Loss, losesAfter } from "./loss-foresight.ts";
+import { Names } from "./maps.ts";
+import type { Progress } from "./progress.ts";
+import type { RecordedEvent } from "./result.ts";
+
+const PAGES = 4;
+
+/** By how many events the lane has got: after which it loses something. The pages `there` are mapped all the while. */
+function losses(loss: Loss, list: readonly RecordedEvent[], there: readonly number[] = []): (number | null)[] {
+  const machine = new Machine({ kernel: REVISIONS["7.2"] });
+  const task = machine.task("reader");
+  const names = new Names();
+  const { base } = names.declareMap("m");
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+  const length = PAGES * 4096;
+  machine.call(task, sysMmap(task, { address: base, length, prot: PROT_READ | PROT_WRITE, flags }));
+  for (const page of there) machine.call(task, userStore(task, base + page * 4096, 4096, 1));
+  const expected = { events: list, without: new Set<string>(), updates: [], cut: false };
+  return list.map((_, at) =>
+    losesAfter(loss, { task, expected, got: list.slice(0, at) } as unknown as Progress, names),
+  );
+}
+
+/** A fault for a store, which asks for these. */
+const fault = (page: number, result: string, ...asks: readonly string[]): readonly RecordedEvent[] => [
+  ["mm_fault", "m", page * 4096, "w"],
+  ...asks.map((name): RecordedEvent => [name, page]),
+  ["mm_fault", "ret", result],
+  ["fixup_user_fault", "ret", 0],
+];
+
+test("a page that is asked for once more was unmapped when it and the next one had been mapped", () => {
+  const list = [
+    ...fault(0, "LOCKED", "gfs2_fault"),
+    ...fault(1, "LOCKED", "gfs2_fault"),
+    ...fault(0, "LOCKED", "gfs2_fault"),
+    ...fault(1, "LOCKED", "gfs2_fault"),
+  ];
+  // The second fault ends with event 6, and the lane has come on from it with the next one.
+  expect(losses("mapping", list).slice(0, 8)).toEqual([7, 7, 7, 7, 7, 7, 7, 7]);
+  expect(losses("mapping", list, [0, 1])[8]).toBe(ALREADY);
+  expect(losses("storing", list)).toEqual(list.map(() => null));
+});
+
+test("a fault that is only taken again has lost nothing", () => {
+  const list = [...fault(0, "MAJOR|RETRY", "gfs2_fault"), ...fault(0, "LOCKED", "gfs2_fault")];
+  expect(losses("mapping", list)).toEqual(list.map(() => null));
+});
+
+test("who asks once more for the right to store to a page that stayed mapped has lost the right", () => {
+  const list = [...fault(0, "LOCKED", "gfs2_fault", "gfs2_mkwrite"), ...fault(0, "COMPLETED", "gfs2_mkwrite")];
+  expect(losses("storing", list)[0]).toBe(4);
+  expect(losses("storing", list, [0])[5]).toBe(ALREADY);
+  expect(losses("mapping", list)).toEqual(list.map(() => null));
+});
+
+test("what is touched without a fault is there until then", () => {
+  const list: readonly RecordedEvent[] = [
+    ["fault_in_readable", "m", 4096, 4096, "ret", 0],
+    ["pf_kernel", "m", 4096, "r"],
+  ];
+  expect(losses("mapping", list, [1])).toEqual([0, ALREADY]);
+  expect(losses("mapping", [["pf_kernel", "m", 4096, "wp"]], [1])).toEqual([null]);
+});

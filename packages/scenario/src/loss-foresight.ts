@@ -1,0 +1,77 @@
+// When others take away what a lane has mapped. A lane that faults at a page once more that it has mapped before has lost
+// it in between; one that asks once more for the right to store to a page that stayed mapped has lost that: the file
+// was written back.
+
+import { PAGE_SIZE } from "@faultline/kernel";
+import { PTE_RW, ptePresent } from "@faultline/mm";
+import { FAULTS, isProtected, OF_ABSENT, OF_READ_ONLY } from "./mapped-pages.ts";
+import type { Names } from "./maps.ts";
+import type { Progress } from "./progress.ts";
+import type { RecordedEvent } from "./result.ts";
+
+/** What can be lost: that a page is mapped, or that it can be stored to. */
+export type Loss = "mapping" | "storing";
+
+/** It is there before anything else happens. */
+export const ALREADY = -1;
+const NEVER = Number.POSITIVE_INFINITY;
+
+/**
+ * Which of its events a lane comes to before it loses something: the last fault that gives it what it is to lose with
+ * the rest. Returns: null if it loses nothing; ALREADY if it has come that far.
+ */
+export function losesAfter(loss: Loss, { expected, got, task }: Progress, names: Names): number | null {
+  if (expected === null) return null;
+  const { events } = expected;
+  /** By place: since which event it is there. */
+  const since = new Map<string, number>();
+  let first = NEVER;
+  let latest = ALREADY;
+  for (let at = beginOfFault(events, got.length); at < events.length; at++) {
+    const [name, map, offset, access] = events[at];
+    // Whatever is touched without a fault is there.
+    if (name === "fault_in_readable" && events[at][4] === "ret" && events[at][5] === 0) {
+      for (let page = pageOf(offset); page <= pageOf(Number(offset) + Number(access) - 1); page++) {
+        since.set(`${map} ${page}`, at);
+      }
+    }
+    const isFault = FAULTS.has(name);
+    if (!isFault && (name !== "mm_fault" || map === "ret")) continue;
+    const place = `${map} ${pageOf(offset)}`;
+    if (lossOf(isFault ? access : "", events[at].includes("ret") ? undefined : events[at + 1]?.[0]) === loss) {
+      const entry = task.mm.pgd.get(Math.floor(names.address(String(map), Number(offset)) / PAGE_SIZE));
+      const isThere = at >= got.length && (loss === "mapping" ? ptePresent(entry) : (entry & PTE_RW) !== 0);
+      const from = since.get(place) ?? (isThere ? ALREADY : NEVER);
+      if (from < Math.min(first, at)) {
+        first = Math.min(first, at);
+        latest = Math.max(latest, from);
+      }
+    }
+    since.set(place, isFault ? NEVER : afterFault(events, at));
+  }
+  return first === NEVER ? null : latest;
+}
+
+function pageOf(offset: unknown): number {
+  return Math.floor(Number(offset) / PAGE_SIZE);
+}
+
+/** What a fault tells to be lost: by its access, as far as that is known, or by what it asks for. */
+function lossOf(access: unknown, asks: unknown): Loss | null {
+  if (access !== "") return isProtected(access) ? "storing" : "mapping";
+  return OF_ABSENT.has(asks) ? "mapping" : asks === OF_READ_ONLY ? "storing" : null;
+}
+
+/** The event by which whoever takes this fault has come on because of it; NEVER, if it has to be taken once more. */
+function afterFault(events: readonly RecordedEvent[], at: number): number {
+  const end = events.findIndex((event, i) => i >= at && event[0] === "mm_fault" && event.includes("ret"));
+  if (end < 0 || String(events[end][events[end].length - 1]).includes("RETRY")) return NEVER;
+  return end + 1;
+}
+
+/** Where the fault began that the lane has not come on from; else where the lane is. */
+function beginOfFault(events: readonly RecordedEvent[], now: number): number {
+  let at = now - 1;
+  while (at >= 0 && (events[at][0] !== "mm_fault" || events[at][1] === "ret")) at--;
+  return at >= 0 && afterFault(events, at) >= now ? at : now;
+}
