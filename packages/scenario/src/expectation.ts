@@ -82,6 +82,11 @@ export class Expectation {
     );
   }
 
+  /** Is there only one task, and the disk? */
+  get isAlone(): boolean {
+    return this.scenario.threads.length === 0;
+  }
+
   lane({ thread }: OpPlace): number {
     return thread ?? this.scenario.threads.length;
   }

@@ -68,6 +68,19 @@ export class RunComparison {
     return this.#lanes[0];
   }
 
+  /** Is the only task between operations, or where the recording shows nothing? The disk goes on meanwhile. */
+  get isAloneUnseen(): boolean {
+    const { first } = this;
+    if (!this.#expectation.isAlone || first === undefined) return false;
+    const { expected, got } = first;
+    return expected === null || (expected.cut && got.length >= expected.events.length);
+  }
+
+  /** Is the lane still to open a file in an operation that shows nothing else? */
+  opens(lane: Progress): boolean {
+    return lane.unlocks > 0 && this.nextMerged(lane) !== undefined;
+  }
+
   laneOf(pid: number): Progress | undefined {
     return this.#byPid.get(pid);
   }
@@ -104,7 +117,7 @@ export class RunComparison {
     const progress = this.#lanes[this.#expectation.lane(at)] as Progress;
     const { expected, got, task } = progress;
     // Who is alone is ahead of the disk until it waits for it.
-    if (this.failure === null && this.#expectation.scenario.threads.length > 0) this.#burst.endsFor(task);
+    if (this.failure === null && !this.#expectation.isAlone) this.#burst.endsFor(task);
     if (expected !== null && !expected.cut && got.length < expected.events.length) {
       this.fail(progress, `${eventText(expected.events[got.length])} is missing`);
     }
