@@ -3,7 +3,7 @@ import { type Gfs2Revision, REVISIONS } from "@faultline/fs";
 import type { Chooser, Task } from "@faultline/kernel";
 import { expect, test } from "vitest";
 import { pairReturns } from "./events.ts";
-import { ExtentChooser, extentBudget } from "./extents.ts";
+import { type AllocatedEnd, ExtentChooser, extentBudget } from "./extents.ts";
 import { parseScenario } from "./format.ts";
 import type { Scenario } from "./op.ts";
 import { reproduce } from "./reproduce.ts";
@@ -44,7 +44,7 @@ class Interrupting extends ExtentChooser implements Chooser {
   readonly interrupts = true;
   #before: number;
 
-  constructor(extents: readonly number[], before: number) {
+  constructor(extents: readonly AllocatedEnd[], before: number) {
     super(extents);
     this.#before = before;
   }
@@ -53,8 +53,8 @@ class Interrupting extends ExtentChooser implements Chooser {
     return Math.max(0, runnable?.findIndex(({ daemon }) => !daemon) ?? 0);
   }
 
-  override choose(choice: string): number {
-    return choice === "interrupt" ? Number(this.#before-- === 0) : super.choose(choice);
+  override choose(choice: string, count: number, about?: string): number {
+    return choice === "interrupt" ? Number(this.#before-- === 0) : super.choose(choice, count, about);
   }
 }
 
@@ -68,7 +68,7 @@ test.each([
     { op: "touch", map: "m", off: 10 * PAGE, len: PAGE, how: "read" },
     { op: "pagemap", map: "m", off: 0, len: 16 * PAGE },
   ]);
-  const extents = [13, 0];
+  const extents = [...runScenario(scenario, { kernel }).names.inodes.keys()].map((ino) => ({ ino, block: 13 }));
   const chooser = new Interrupting(extents, before);
   const { recording } = runScenario(scenario, { kernel, chooser, environment: extentBudget(extents) });
   expect(recording.results[3].pages).toBe(pages);

@@ -1,9 +1,10 @@
 // Extents that end where a recording shows it. A kernel's file of 64 pages lay in two places on its disk; the model,
 // left alone, puts it into one.
 import { REVISIONS } from "@faultline/fs";
+import type { Chooser, Task } from "@faultline/kernel";
 import { expect, test } from "vitest";
 import { pairReturns } from "./events.ts";
-import { extentDecisions } from "./extents.ts";
+import { type AllocatedEnd, ExtentChooser, extentBudget, extentDecisions } from "./extents.ts";
 import { parseScenario } from "./format.ts";
 import { replayRecording } from "./replay-recording.ts";
 import type { RecordedEvent, Recording } from "./result.ts";
@@ -110,4 +111,47 @@ test("a mapping of one file under which another one is read ends where its own r
     return runScenario(nested, { kernel: REVISIONS["5.10"], traced: true });
   };
   expect(extentDecisions(write(false).recording, write(true))).toBeNull();
+});
+
+/** The thread that began last goes on first. */
+class Backwards extends ExtentChooser implements Chooser {
+  override readonly preemptive = true as never;
+
+  override pickTask(runnable: readonly Task[] = []): number {
+    return Math.max(
+      0,
+      runnable.findLastIndex(({ daemon }) => !daemon),
+    );
+  }
+}
+
+test("an extent ends at its block also where threads allocate in another order", () => {
+  const append = (bytes: number): object[] => [{ op: "barrier" }, { op: "write", fd: "fa", iov: [["m", 0, bytes]] }];
+  const appends = parseScenario(
+    JSON.stringify({
+      id: "appends",
+      files: [{ name: "a", size: 0, seed: 1 }],
+      ops: [
+        { op: "open", fd: "fa", file: "a", flags: ["O_RDWR", "O_APPEND"] },
+        { op: "mmap", map: "m", len: 65536, prot: "rw", flags: ["private", "anon"] },
+      ],
+      threads: [append(8192), append(20480)],
+    }),
+    "here",
+  );
+  const run = (chooser: (ends: readonly AllocatedEnd[]) => Chooser, ends: readonly AllocatedEnd[]) =>
+    runScenario(appends, { kernel, traced: true, chooser: chooser(ends), environment: extentBudget(ends) });
+  const backwards = (ends: readonly AllocatedEnd[]): Recording => run((all) => new Backwards(all), ends).recording;
+  const forwards = run((ends) => new ExtentChooser(ends), []);
+  const [ino] = forwards.names.inodes.keys();
+  const shown = backwards([{ ino, block: 4 }]);
+  const ends = shown.trace.flatMap(({ events }) =>
+    events.filter(([name, what]) => name === "iomap_end" && what === "pos"),
+  );
+  expect(ends.map(([, , pos, , length]) => [pos, length])).toEqual([
+    [0, 16384],
+    [16384, 4096],
+    [20480, 8192],
+  ]);
+  expect(backwards(extentDecisions(shown, forwards) ?? [])).toEqual(shown);
 });

@@ -8,27 +8,32 @@ import { expandRepeats } from "./events.ts";
 import type { RecordedEvent, Recording } from "./result.ts";
 import type { ScenarioRun } from "./run.ts";
 
+/** An extent that ends within an allocation, or with it. */
+export interface AllocatedEnd {
+  readonly ino: number;
+  /** The first block of the file that does not belong to the extent. */
+  readonly block: number;
+}
+
 /**
- * The decisions on "extent" with which the extents of a run end where those of the recording end.
+ * Where the extents have to end so that those of a run end where those of the recording end; once for each allocation
+ * that it is about.
  *
  * `run` was made without such decisions, and traced. Returns: null when no extent of the recording ends elsewhere.
  */
-export function extentDecisions(recording: Recording, run: ScenarioRun): readonly number[] | null {
+export function extentDecisions(recording: Recording, run: ScenarioRun): readonly AllocatedEnd[] | null {
   const known = extentEnds(run.recording);
   const missing = [...extentEnds(recording)].filter(([key]) => !known.has(key)).map(([, end]) => end);
   const allocated = allocations(run);
   missing.push(...unseenEnds(allocated, unseenMappings(recording, run.recording) - missing.length));
-  const decisions: number[] = [];
-  for (const { file, first, last } of allocated) {
-    const ends = missing.filter((end) => end.file === file && end.block > first && end.block <= last);
-    let at = first;
-    for (const { block } of ends.sort((one, other) => one.block - other.block)) {
-      decisions.push(block - at);
-      at = block;
-    }
-    if (at < last) decisions.push(0);
-  }
-  return decisions.some((decision) => decision > 0) ? decisions : null;
+  const decisions = missing.flatMap(({ file, block }): AllocatedEnd[] => {
+    const ofFile = allocated.filter((one) => one.file === file);
+    const around = ofFile.filter(({ first, last }) => block > first && block <= last);
+    // Threads in another order allocate other pieces.
+    const about = around.length === 0 && recording.interleave !== undefined ? ofFile.slice(0, 1) : around;
+    return about.map(({ ino }) => ({ ino, block }));
+  });
+  return decisions.length > 0 ? decisions : null;
 }
 
 interface ExtentEnd {
@@ -39,6 +44,7 @@ interface ExtentEnd {
 
 /** Blocks [first, last) of a file that were allocated at once. */
 interface Allocation {
+  readonly ino: number;
   readonly file: string | undefined;
   readonly first: number;
   readonly last: number;
@@ -48,7 +54,7 @@ function allocations(run: ScenarioRun): Allocation[] {
   const found: Allocation[] = [];
   for (const { name, args } of run.machine.world.trace?.events(0) ?? []) {
     if (name !== "lab_extent") continue;
-    found.push({ file: run.names.fileOf(args.ino), first: args.block, last: args.block + args.wanted });
+    found.push({ ino: args.ino, file: run.names.fileOf(args.ino), first: args.block, last: args.block + args.wanted });
   }
   return found;
 }
@@ -74,7 +80,7 @@ function unseenEnds(allocated: readonly Allocation[], count: number): ExtentEnd[
     const { file, first, last } = longest;
     const block = (first + last) >> 1;
     ends.push({ file, block });
-    pieces.splice(0, 1, { file, first, last: block }, { file, first: block, last });
+    pieces.splice(0, 1, { ...longest, last: block }, { ...longest, first: block });
   }
   return ends;
 }
@@ -136,23 +142,27 @@ function* adjoining(events: readonly RecordedEvent[]): Generator<ExtentEnd, void
 /** First come, first served, and extents as decided. */
 export class ExtentChooser implements Chooser {
   readonly preemptive = false;
-  readonly #decisions: readonly number[];
-  #next = 0;
+  readonly #ends: readonly AllocatedEnd[];
 
-  constructor(decisions: readonly number[]) {
-    this.#decisions = decisions;
+  constructor(ends: readonly AllocatedEnd[]) {
+    this.#ends = ends;
   }
 
   pickTask(): number {
     return 0;
   }
 
-  choose(choice: string): number {
-    return choice === "extent" ? (this.#decisions[this.#next++] ?? 0) : 0;
+  /** `about`: the file, and the first of fewer than `count` blocks. */
+  choose(choice: string, count: number, about = ""): number {
+    if (choice !== "extent") return 0;
+    const [ino, first] = about.split(" ").map(Number);
+    const lengths = this.#ends.filter((end) => end.ino === ino).map(({ block }) => block - first);
+    const within = lengths.filter((length) => length > 0 && length < count);
+    return within.length === 0 ? 0 : Math.min(...within);
   }
 }
 
 /** The budget that these decisions need. */
-export function extentBudget(decisions: readonly number[]): Readonly<Record<string, number>> {
-  return decisions.length === 0 ? {} : { extent: decisions.filter((decision) => decision > 0).length };
+export function extentBudget(decisions: readonly AllocatedEnd[]): Readonly<Record<string, number>> {
+  return decisions.length === 0 ? {} : { extent: decisions.length };
 }

@@ -144,8 +144,8 @@ export class Follower implements Chooser, RunObserver {
     return i;
   }
 
-  choose(choice: string, _count: number, about = ""): number {
-    if (choice === "extent") return this.#extents.choose(choice);
+  choose(choice: string, count: number, about = ""): number {
+    if (choice === "extent") return this.#extents.choose(choice, count, about);
     const yields = this.#yields(choice, about);
     if (yields !== null) return yields ? 1 : 0;
     if (choice === "interruption") return this.#isInterrupted(about) ? 1 : 0;

@@ -10,7 +10,7 @@ import type { HostMemory } from "@faultline/mm";
 import { Circumstances } from "./circumstances.ts";
 import { compareRecordings, type Difference } from "./compare.ts";
 import { Expectation } from "./expectation.ts";
-import { ExtentChooser, extentBudget } from "./extents.ts";
+import { type AllocatedEnd, ExtentChooser, extentBudget } from "./extents.ts";
 import { Follower } from "./follow.ts";
 import type { Scenario } from "./op.ts";
 import { Plan } from "./plan.ts";
@@ -26,8 +26,8 @@ export interface ReproduceOptions {
   readonly maxSteps?: number;
   /** As `scenarioMemory` makes it, for all of them. */
   readonly hostMemory?: HostMemory;
-  /** Decisions on "extent" that all of them have. */
-  readonly extents?: readonly number[];
+  /** Where extents end in all of them. */
+  readonly extents?: readonly AllocatedEnd[];
 }
 
 export interface Reproduction {

@@ -165,7 +165,7 @@ export function allocateBlocks(task: UserTask, inode: Gfs2Inode, block: number, 
   const { disk } = inode.sb;
   const flushed = disk.reuses(inode.disk, block, count) ? writeDinode(inode) : 0;
   if (flushed !== 0) return flushed;
-  const extent = task.world.choose("extent", count + 1);
+  const extent = task.world.choose("extent", count + 1, `${inode.ino} ${block}`);
   const found = extent === 0 ? count : extent;
   const status = disk.allocate(inode.disk, block, found);
   if (status !== 0) return status;

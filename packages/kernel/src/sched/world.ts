@@ -191,11 +191,11 @@ export class World {
    * Context: atomic.
    * Returns: a number below `count`; 0 is "nothing special happens".
    */
-  choose(choice: string, count: number): number {
+  choose(choice: string, count: number, about?: string): number {
     if (this.#isAside || this.#budgets.size === 0) return 0;
     const budget = this.#budgets.get(choice) ?? 0;
     if (budget <= 0 || count < 2) return 0;
-    const picked = this.#settle(choice, count);
+    const picked = this.#settle(choice, count, about);
     if (picked !== 0) this.#budgets.set(choice, budget - 1);
     return picked;
   }
