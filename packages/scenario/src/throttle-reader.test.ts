@@ -12,13 +12,13 @@ const PAUSE = 128;
 const DEBT = 95;
 
 /** Returns: by how many pages the debt is corrected when a lane does something else than is recorded. */
-function corrected(lane: number, nrDirtied: number, got: RecordedEvent, wanted: RecordedEvent): number {
+function corrected(lane: number, nrDirtied: number, got: RecordedEvent, wanted: RecordedEvent, debt = DEBT): number {
   const circumstances = new Circumstances();
-  circumstances.learnDebt(DEBT, THERE, 1, 0);
+  if (debt > 0) circumstances.learnDebt(debt, THERE, 1, 0);
   const task = { nrDirtied, nrDirtiedPause: PAUSE } as Partial<FsTask>;
   const progress = { lane, op: 1, got: [got], task } as Partial<Progress>;
   new ThrottleReader(new Plan(), circumstances).learn(progress as Progress, wanted);
-  return circumstances.debt - DEBT;
+  return circumstances.debt - debt;
 }
 
 function window(pages: number): RecordedEvent {
@@ -47,4 +47,9 @@ test("an allowance that ends where the recorded one goes on was one page larger"
   expect(corrected(THERE, 0, ["balance_dirty", PAUSE], ["write_end", "ret", 1])).toBe(-1);
   expect(corrected(THERE, 0, ["balance_dirty", PAUSE], ["balance_dirty", 96])).toBe(0);
   expect(corrected(1 - THERE, 0, ["balance_dirty", PAUSE], ["write_end", "ret", 1])).toBe(0);
+});
+
+test("a window that was recorded smaller tells that there was anything", () => {
+  expect(corrected(THERE, 1, window(31), window(27), 0)).toBe(4);
+  expect(corrected(THERE, 1, window(27), window(31), 0)).toBe(0);
 });

@@ -67,7 +67,7 @@ export class ThrottleReader {
     const circumstances = this.#circumstances;
     const { lane, op, got } = progress;
     const event = got[got.length - 1];
-    const pages = circumstances.debt > 0 && !this.#strayed ? this.#chargedLess(progress, event, wanted) : 0;
+    const pages = !this.#strayed ? this.#chargedLess(progress, event, wanted) : 0;
     // Who was not there was charged with nothing that could have been less.
     if (pages > 0 || (pages < 0 && circumstances.processorOf(lane) === 1)) {
       this.learned = circumstances.learnDebt(pages, lane, op, got.length - 1);
