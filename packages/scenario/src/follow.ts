@@ -24,6 +24,7 @@ import type { OpPlace, RunObserver } from "./run.ts";
 import { RunComparison } from "./run-comparison.ts";
 import { StepLog, type Suspect } from "./step-log.ts";
 import { ThrottleReader } from "./throttle-reader.ts";
+import { interruptedAfter } from "./torn-copy.ts";
 
 /** What a failure has most to do with. */
 const ABOUT: readonly (readonly [RegExp, ChoiceKind])[] = [
@@ -52,6 +53,7 @@ export class Follower implements Chooser, RunObserver {
   readonly #burst = new Burst();
   readonly #overtaking: Overtaking;
   readonly #steps: StepLog;
+  #names: Names | null = null;
   #foresight: Foresight | null = null;
   #first: FirstChoice | null = null;
   /** An operation has begun or ended since somebody was picked. */
@@ -74,6 +76,7 @@ export class Follower implements Chooser, RunObserver {
 
   begin(tracer: Tracer, names: Names): void {
     const foresight = new Foresight(this.#expectation, names);
+    this.#names = names;
     this.#foresight = foresight;
     this.#first = new FirstChoice(
       this.#expectation,
@@ -148,6 +151,7 @@ export class Follower implements Chooser, RunObserver {
     if (choice === "extent") return this.#extents.choose(choice, count, about);
     const yields = this.#yields(choice, about);
     if (yields !== null) return yields ? 1 : 0;
+    if (choice === "copy") return this.#interruptsCopy(Number(about), count);
     if (choice === "interruption") return this.#isInterrupted(about) ? 1 : 0;
     if (choice === "debt") {
       this.#throttle.left = Number(about);
@@ -245,6 +249,17 @@ export class Follower implements Chooser, RunObserver {
     if (progress === undefined || !(this.#foresight as Foresight).isAddedByOther(progress, page, inHand)) return false;
     progress.interruptedAt = { ino, page };
     return true;
+  }
+
+  /** After how many bytes do others interrupt the running task's copy, which begins at this address? */
+  #interruptsCopy(address: number, bytes: number): number {
+    if (!this.#comparison.hasBegun || this.#comparison.failure !== null) return 0;
+    this.#comparison.look();
+    const progress = this.#comparison.current();
+    if (progress === undefined) return 0;
+    const first = interruptedAfter(progress, this.#names as Names, address, bytes);
+    progress.isInterrupted = first > 0;
+    return first;
   }
 
   /** Does the running task let another one go on where that one would be too late afterwards? Null: it is about something else. */

@@ -10,7 +10,12 @@ import type { RecordedEvent } from "./result.ts";
 const PAGES = 4;
 
 /** By how many events the lane has got: after which it loses something. The pages `there` are mapped all the while. */
-function losses(loss: Loss, list: readonly RecordedEvent[], there: readonly number[] = []): (number | null)[] {
+function losses(
+  loss: Loss,
+  list: readonly RecordedEvent[],
+  there: readonly number[] = [],
+  isInterrupted = false,
+): (number | null)[] {
   const machine = new Machine({ kernel: REVISIONS["7.2"] });
   const task = machine.task("reader");
   const names = new Names();
@@ -21,7 +26,7 @@ function losses(loss: Loss, list: readonly RecordedEvent[], there: readonly numb
   for (const page of there) machine.call(task, userStore(task, base + page * 4096, 4096, 1));
   const expected = { events: list, without: new Set<string>(), updates: [], cut: false };
   return list.map((_, at) =>
-    losesAfter(loss, { task, expected, got: list.slice(0, at) } as unknown as Progress, names),
+    losesAfter(loss, { task, expected, got: list.slice(0, at), isInterrupted } as unknown as Progress, names),
   );
 }
 
@@ -65,4 +70,14 @@ test("what is touched without a fault is there until then", () => {
   ];
   expect(losses("mapping", list, [1])).toEqual([0, ALREADY]);
   expect(losses("mapping", [["pf_kernel", "m", 4096, "wp"]], [1])).toEqual([null]);
+});
+
+test("what is lost in the middle of a copy is there until the copy is interrupted", () => {
+  const list: readonly RecordedEvent[] = [
+    ["fault_in_readable", "m", 4096, 4096, "ret", 0],
+    ["write_begin", "ret", 0],
+    ["pf_kernel", "m", 5000, "r"],
+  ];
+  expect(losses("mapping", list, [1])).toEqual([1, 1, 1]);
+  expect(losses("mapping", list, [1], true)[2]).toBe(ALREADY);
 });

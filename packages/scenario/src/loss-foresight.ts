@@ -3,11 +3,11 @@
 // was written back.
 
 import { PAGE_SIZE } from "@faultline/kernel";
-import { PTE_RW, ptePresent } from "@faultline/mm";
-import { FAULTS, isProtected, OF_ABSENT, OF_READ_ONLY } from "./mapped-pages.ts";
+import { FAULTS, isMapped, isProtected, OF_ABSENT, OF_READ_ONLY } from "./mapped-pages.ts";
 import type { Names } from "./maps.ts";
 import type { Progress } from "./progress.ts";
 import type { RecordedEvent } from "./result.ts";
+import { isTorn } from "./torn-copy.ts";
 
 /** What can be lost: that a page is mapped, or that it can be stored to. */
 export type Loss = "mapping" | "storing";
@@ -20,7 +20,7 @@ const NEVER = Number.POSITIVE_INFINITY;
  * Which of its events a lane comes to before it loses something: the last fault that gives it what it is to lose with
  * the rest. Returns: null if it loses nothing; ALREADY if it has come that far.
  */
-export function losesAfter(loss: Loss, { expected, got, task }: Progress, names: Names): number | null {
+export function losesAfter(loss: Loss, { expected, got, task, isInterrupted }: Progress, names: Names): number | null {
   if (expected === null) return null;
   const { events } = expected;
   /** By place: since which event it is there. */
@@ -39,9 +39,11 @@ export function losesAfter(loss: Loss, { expected, got, task }: Progress, names:
     if (!isFault && (name !== "mm_fault" || map === "ret")) continue;
     const place = `${map} ${pageOf(offset)}`;
     if (lossOf(isFault ? access : "", events[at].includes("ret") ? undefined : events[at + 1]?.[0]) === loss) {
-      const entry = task.mm.pgd.get(Math.floor(names.address(String(map), Number(offset)) / PAGE_SIZE));
-      const isThere = at >= got.length && (loss === "mapping" ? ptePresent(entry) : (entry & PTE_RW) !== 0);
-      const from = since.get(place) ?? (isThere ? ALREADY : NEVER);
+      const isThere =
+        at >= got.length && isMapped(task, names.address(String(map), Number(offset)), loss === "storing");
+      // What is lost in the middle of a copy is there when the copy begins.
+      const begun = at === got.length && isInterrupted ? ALREADY : at - 1;
+      const from = isFault && isTorn(events, at) ? begun : (since.get(place) ?? (isThere ? ALREADY : NEVER));
       if (from < Math.min(first, at)) {
         first = Math.min(first, at);
         latest = Math.max(latest, from);

@@ -3,7 +3,7 @@
 // punch holes or evict, and take the right to store away when they write the file back.
 
 import { PAGE_SIZE } from "@faultline/kernel";
-import { PTE_RW } from "@faultline/mm";
+import { PTE_RW, ptePresent, type UserTask } from "@faultline/mm";
 import type { Names } from "./maps.ts";
 import type { Progress } from "./progress.ts";
 import type { RecordedEvent } from "./result.ts";
@@ -35,6 +35,12 @@ export function outlookOfMapping(progress: Progress, names: Names): "now" | "lat
   }
   if (mapped !== (need.finding === "mapped")) return "later";
   return mapped ? "now" : null;
+}
+
+/** Is something mapped at an address that would do for an access? */
+export function isMapped(task: UserTask, address: number, stores: boolean): boolean {
+  const entry = task.mm.pgd.get(Math.floor(address / PAGE_SIZE));
+  return ptePresent(entry) && (!stores || (entry & PTE_RW) !== 0);
 }
 
 /** Was something mapped where a fault was taken, but not for such an access? */

@@ -33,6 +33,8 @@ export interface Progress {
   unlocks: number;
   /** The page that somebody else is to add before it goes on, if it was interrupted. */
   interruptedAt: { readonly ino: number; readonly page: number } | null;
+  /** It is in the middle of a copy. */
+  isInterrupted: boolean;
   /** It has no more operations. */
   done: boolean;
 }

@@ -149,7 +149,10 @@ export class RunComparison {
       if (progress === undefined || this.failure !== null) continue;
       this.#checkMerged(progress, event);
       // Whoever is switched away from has not gone on yet.
-      if (event.name !== "sched_switch") progress.interruptedAt = null;
+      if (event.name !== "sched_switch") {
+        progress.interruptedAt = null;
+        progress.isInterrupted = false;
+      }
       const converted = progress.converter.next(event);
       if (converted !== null) this.#checkOwn(progress, converted);
     }
@@ -216,6 +219,7 @@ export class RunComparison {
       processor: this.#circumstances.processorOf(lane),
       unlocks: 0,
       interruptedAt: null,
+      isInterrupted: false,
       done: false,
     };
     this.#byPid.set(task.pid, progress);

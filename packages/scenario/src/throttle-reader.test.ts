@@ -50,6 +50,6 @@ test("an allowance that ends where the recorded one goes on was one page larger"
 });
 
 test("a window that was recorded smaller tells that there was anything", () => {
-  expect(corrected(THERE, 1, window(31), window(27), 0)).toBe(4);
-  expect(corrected(THERE, 1, window(27), window(31), 0)).toBe(0);
+  expect(corrected(THERE, 97, window(31), window(27), 0)).toBe(4);
+  expect(corrected(THERE, 101, window(27), window(31), 0)).toBe(0);
 });

@@ -18,12 +18,13 @@ import {
   offsetInPage,
   PAGE_SIZE,
   type Pfn,
+  PREEMPT,
   type Sleep,
   bytes as toBytes,
 } from "@faultline/kernel";
 import { Direction, FAULTS_DISABLED, pageAddress, pageOf, type UserAccess, type UserTask } from "@faultline/mm";
 import { iovIterRevert } from "./advance.ts";
-import type { IovIter } from "./iov-iter.ts";
+import { type IovIter, userBackedIter } from "./iov-iter.ts";
 import { finishMove, firstSegment, mightFault, moveIter } from "./iterate.ts";
 import { linkPageToPipe } from "./pipe-iter.ts";
 
@@ -51,6 +52,43 @@ export function copyPageToIterAtomic(task: UserTask, frame: Pfn, offset: number,
   const done = tryCopyPageToIter(task, frame, offset, bytes, i, FAULTS_DISABLED);
   if (done === bytes || i.count === 0) return done;
   return atomically(finishCopyPageToIter(task, frame, offset, bytes, i, FAULTS_DISABLED, done));
+}
+
+/**
+ * Copy between pages and the iterator like the atomic ones, and let others go on when so many bytes have come over: they
+ * may take away the memory of the rest.
+ *
+ * Context: preemptible; page faults disabled; memory of a user, not a pipe. Returns: bytes done.
+ */
+export function* copyPageInTwo(
+  task: UserTask,
+  frame: Pfn,
+  offset: number,
+  bytes: number,
+  i: IovIter,
+  first: number,
+): Generator<Sleep, Bytes, void> {
+  const physical = startOf(task, frame, offset, bytes);
+  const direction = i.dataSource ? Direction.FromUser : Direction.ToUser;
+  let done = moveIter(task, i, physical, first, direction);
+  if (done === first) {
+    yield PREEMPT;
+    done += moveIter(task, i, physical + done, bytes - done, direction);
+  }
+  if (done === bytes || i.count === 0) return toBytes(done);
+  const again = i.dataSource ? i.revision.atomicTriesAgain : i.revision.pageToIterTriesAgain;
+  return toBytes(atomically(finishPages(task, i, physical, bytes, direction, FAULTS_DISABLED, done, again)));
+}
+
+/**
+ * Do others go on while so many bytes are copied between pages and the iterator, which only real circumstances tell?
+ *
+ * Context: atomic. Returns: the bytes that come over before; 0 if they do not.
+ */
+export function copyIsInterrupted(task: UserTask, i: IovIter, bytes: number): number {
+  if (!task.world.interrupts || !userBackedIter(i) || bytes < 2) return 0;
+  const { base, len } = firstSegment(i);
+  return task.world.chooseCircumstance("copy", Math.min(bytes, len), String(base));
 }
 
 /**

@@ -32,8 +32,10 @@ export {
   iovIterZero,
 } from "./copy-iter.ts";
 export {
+  copyIsInterrupted,
   copyPageFromIter,
   copyPageFromIterAtomic,
+  copyPageInTwo,
   copyPageToIter,
   copyPageToIterAtomic,
   copyPageToIterNofault,

@@ -35,7 +35,14 @@ import {
   unlockPage,
   waitOnPageLocked,
 } from "@faultline/mm";
-import { copyPageToIter, copyPageToIterAtomic, type IovIter, iovIterTruncate } from "@faultline/uio";
+import {
+  copyIsInterrupted,
+  copyPageInTwo,
+  copyPageToIter,
+  copyPageToIterAtomic,
+  type IovIter,
+  iovIterTruncate,
+} from "@faultline/uio";
 import type { FileMapping } from "../vfs/inode.ts";
 import { IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../vfs/kiocb.ts";
 import { addNewPage, findGetPage } from "./page-cache.ts";
@@ -90,7 +97,7 @@ function* filemapRead<Y>(
       const bytes = Math.min(end - iocb.pos, run * PAGE_SIZE - offset);
       const copied = user.faults
         ? yield* copyPageToIter(task, batch[i], offset, bytes, to, user)
-        : copyPageToIterAtomic(task, batch[i], offset, bytes, to);
+        : yield* copyToIterWithoutFaults(task, batch[i], offset, bytes, to);
       read += copied;
       iocb.pos += copied;
       if (seesProgress) {
@@ -112,6 +119,19 @@ function* filemapRead<Y>(
   task.world.accesses?.write(ra.id);
   ra.prevPos = lastPos;
   return (read > 0 ? read : error) as Ssize;
+}
+
+/** As far as the memory of the iterator is there. Context: page faults disabled. Returns: bytes done. */
+function* copyToIterWithoutFaults(
+  task: UserTask,
+  frame: Pfn,
+  offset: number,
+  bytes: number,
+  to: IovIter,
+): MaySleep<number> {
+  const first = copyIsInterrupted(task, to, bytes);
+  if (first > 0) return yield* copyPageInTwo(task, frame, offset, bytes, to, first);
+  return copyPageToIterAtomic(task, frame, offset, bytes, to);
 }
 
 /** Does the read keep pages while it faults, with no lock that would keep them anyway? */
@@ -299,7 +319,7 @@ function* genericFileBufferedRead<Y>(
     if (pins) pinPages(task, mapping);
     const copied = user.faults
       ? yield* copyPageToIter(task, page, offset, bytes, to, user)
-      : copyPageToIterAtomic(task, page, offset, bytes, to);
+      : yield* copyToIterWithoutFaults(task, page, offset, bytes, to);
     putPage(mem, page);
     if (pins) unpinPages(task, mapping);
     read += copied;

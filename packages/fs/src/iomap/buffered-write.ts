@@ -31,7 +31,9 @@ import {
   unlockPage,
 } from "@faultline/mm";
 import {
+  copyIsInterrupted,
   copyPageFromIterAtomic,
+  copyPageInTwo,
   faultInIovIterReadable,
   type IovIter,
   iovIterFaultInReadable,
@@ -107,7 +109,11 @@ function* iomapWriteIter<Y>(
     trace?.emit(task, "iomap_write_begin_ret", 0);
     // Others may take the source away still.
     if (interrupts) yield PREEMPT;
-    const copied = copyPageFromIterAtomic(task, frame as Pfn, offset, bytes, from);
+    const first = copyIsInterrupted(task, from, bytes);
+    const copied =
+      first > 0
+        ? yield* copyPageInTwo(task, frame as Pfn, offset, bytes, from, first)
+        : copyPageFromIterAtomic(task, frame as Pfn, offset, bytes, from);
     const taken = iomapWriteEnd(task, iter, mapping, frame as Pfn, pos, bytes, copied);
     trace?.emit(task, "iomap_write_end_ret", rules.writeEndIsBoolean ? (taken > 0 ? 1 : 0) : taken);
     if (pos + taken > inode.size) {
