@@ -24,6 +24,10 @@ interface Situation {
   readonly locked?: readonly number[];
   /** Pages that are being read. */
   readonly reading?: readonly number[];
+  /** The page of the map that the other lane's call touches. */
+  readonly touched?: number;
+  /** The eviction is made once more. */
+  readonly again?: boolean;
 }
 
 /** A file whose pages are cached. */
@@ -40,7 +44,8 @@ function cached(): FsTask {
 }
 
 /** Of a lane that evicts pages 8 to 15. */
-function outlook({ call = "fadvise", resident, other, locked = [], reading = [] }: Situation): Outlook {
+function outlook(situation: Situation): Outlook {
+  const { call = "fadvise", resident, other, locked = [], reading = [], touched = 0, again = false } = situation;
   const task = cached();
   const { mapping } = task.root.lookup("a", false) as Gfs2Inode;
   const { flags } = mapping.mem;
@@ -50,7 +55,7 @@ function outlook({ call = "fadvise", resident, other, locked = [], reading = [] 
   Object.assign(names.declareMap("m"), { file: "a", length: PAGES * 4096 });
   const op = { op: "evict", map: "m", off: FIRST * 4096, len: ALL * 4096 };
   const expectation = {
-    scenario: { threads: [[op], []] },
+    scenario: { threads: [again ? [op, op] : [op], [{ op: "touch", map: "m", off: touched * 4096, len: 4096 }]] },
     positions: [[], [], []],
     merged: [],
     result: () => ({ resident }),
@@ -69,6 +74,8 @@ const MISSED: readonly RecordedEvent[] = [
   ["iomap_begin", "pos", 9 * 4096, "len", 7 * 4096],
   ["filemap_fault", "ret", "MAJOR|RETRY"],
 ];
+const HELD: Situation = { other: [...FOUND, ...MISSED], locked: [9] };
+const UNMAPS: Situation = { call: "madvise", other: [["file_read"]] };
 const NUMBERS = Array.from({ length: ALL }, (_, i) => FIRST + i);
 
 test.each<{ desc: string; situation: Situation; want: Outlook }>([
@@ -83,6 +90,10 @@ test.each<{ desc: string; situation: Situation; want: Outlook }>([
   { desc: "others are to find it gone", situation: { other: MISSED }, want: "any" },
   { desc: "others are to find it gone, and it is held", situation: { other: MISSED, locked: [9] }, want: "later" },
   { desc: "others are to find it, and gone before", situation: { other: [...MISSED, ...FOUND] }, want: "any" },
+  { desc: "others hold it when they find it, and it is gone then", situation: HELD, want: "later" },
+  { desc: "the same, and it is dropped once more", situation: { ...HELD, again: true }, want: "any" },
+  { desc: "others keep what they touch of the map", situation: { ...UNMAPS, touched: FIRST }, want: "later" },
+  { desc: "others touch something else", situation: { ...UNMAPS, touched: FIRST - 1 }, want: "any" },
   { desc: "nobody is in a call, and pages are read still", situation: { resident: 0, reading: [9] }, want: "later" },
   {
     desc: "somebody is in a call, and pages are read still",
@@ -90,7 +101,7 @@ test.each<{ desc: string; situation: Situation; want: Outlook }>([
     want: "any",
   },
   { desc: "pages are missing when they are counted", situation: { call: "mincore", resident: 9 }, want: "later" },
-  { desc: "all are there when they are counted", situation: { call: "mincore", resident: ALL }, want: "any" },
+  { desc: "all are there when they are counted", situation: { call: "mincore", resident: ALL }, want: "now" },
   { desc: "the file is opened first", situation: { call: "open", resident: 1 }, want: "any" },
 ])("$desc: $want", ({ situation, want }) => {
   expect(outlook(situation)).toBe(want);

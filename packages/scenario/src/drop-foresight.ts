@@ -11,6 +11,7 @@ import { ALREADY, type Loss, losesAfter } from "./loss-foresight.ts";
 import type { Names } from "./maps.ts";
 import type { Op } from "./op.ts";
 import type { Progress } from "./progress.ts";
+import { usesMemory } from "./used-memory.ts";
 
 /** Pages of a file. */
 interface Range {
@@ -46,15 +47,18 @@ export class DropForesight {
     if (outlook === "later" || call === "mincore") return outlook;
     for (const lane of lanes) {
       if (lane === progress) continue;
+      const found = new Set<number>();
       for (const [need, at] of this.#foresight.needs(lane)) {
         if (need.file !== range.file || need.finding === "unready") continue;
         if (ABSENT.has(need.finding)) {
           // It is what this lane drops, if it has nothing else to do before; as soon as it can.
           if (outlook === "now" && this.#comesBefore(lane, at, progress)) return "later";
-          if (outlook === "any" && this.#isBusy(progress, range, need.page)) return "later";
+          const next = found.has(need.page) && this.#dropsLater(progress, need);
+          if (outlook === "any" && !next && this.#isBusy(progress, range, need.page)) return "later";
           break;
         }
         if (this.#drops(progress, range, need)) return "later";
+        for (let page = need.page; page <= (need.last ?? need.page); page++) found.add(page);
       }
     }
     return outlook;
@@ -93,10 +97,18 @@ export class DropForesight {
       if (lane === progress || lane.expected === null) continue;
       const after = losesAfter(loss, lane, this.#names);
       if (after === ALREADY) return "now";
-      if (after === null && loss === "storing") continue;
+      if (after === null && (loss === "storing" || !this.#touches(lane, progress))) continue;
       if (this.#comesBefore(lane, after ?? lane.expected.events.length, progress)) return "later";
     }
     return "any";
+  }
+
+  /** Is a lane in an operation that touches what another one unmaps? */
+  #touches(lane: Progress, { lane: other, op, idle }: Progress): boolean {
+    const touching = this.#op(lane);
+    const unmapping = this.#expectation.scenario.threads[other]?.[idle ? op + 1 : op];
+    const isOfMap = unmapping?.op === "evict" || unmapping?.op === "madvise";
+    return touching !== undefined && isOfMap && usesMemory(touching, unmapping);
   }
 
   #beginsWithUnmapping({ lane, op }: Progress): boolean {
@@ -117,8 +129,10 @@ export class DropForesight {
       if ((mem.flags[frame] & PG_UPTODATE) === 0) reading++;
       else if (!drops || !isDroppable(mem, frame as Pfn)) count++;
     });
+    // Whoever counts now changes nothing, and finds what others may change.
+    if (wanted === count && !drops) return "now";
     // What the disk still does for calls that are over it has had time for.
-    if (wanted === count) return drops && reading > 0 && !isSomebodyBusy(lanes) ? "later" : "any";
+    if (wanted === count) return reading > 0 && !isSomebodyBusy(lanes) ? "later" : "any";
     // What is being read is counted when it is read by then, and cannot be dropped until it is.
     return drops && wanted === count + reading ? "now" : "later";
   }
@@ -129,6 +143,14 @@ export class DropForesight {
     if (mapping === undefined || page < first || page > last) return false;
     const frame = mapping.find(page);
     return frame !== 0 && !isDroppable(mapping.mem, frame as Pfn);
+  }
+
+  /** Is this page dropped by a later operation of the lane, too? */
+  #dropsLater({ lane, op }: Progress, { file, page }: Need): boolean {
+    return this.#expectation.scenario.threads[lane].slice(op + 1).some((later) => {
+      const range = this.#range(later);
+      return range !== null && range.file === file && range.first <= page && page <= range.last;
+    });
   }
 
   /** Would a page that another lane is to find be dropped now? */

@@ -243,3 +243,25 @@ test("who grants a lock to somebody when it asks for it itself let that one ask 
   Object.defineProperty(glock, "queue", { value: waiting });
   expect(outlooks()).toEqual(["any", "any", "any", "any", "any", "any"]);
 });
+
+test.each([
+  { desc: "ends with its first batch", pages: 31, steps: 0, want: ["later", "now"] },
+  { desc: "ends with its first batch, and has read that", pages: 31, steps: 1, want: ["now", "never"] },
+  { desc: "ends in its second batch", pages: 40, steps: 0, want: ["later", "now"] },
+  { desc: "ends in its second batch, and has read the first", pages: 40, steps: 1, want: ["now", "never"] },
+  { desc: "reads everything", pages: PAGES, steps: 2, want: ["later", "now"] },
+  { desc: "reads nothing", pages: 0, steps: 0, want: ["now", "never"] },
+])("without a lock, a read that $desc", ({ pages, steps, want }) => {
+  const found = [false, true].map((cached) => {
+    const names = new Names();
+    names.fds.set("f", { fd: 3, file: "a" });
+    const read = { op: "pread", fd: "f", pos: 0, iov: [["m", 0, PAGES * 4096]] };
+    const expectation = { scenario: { threads: [[read]] }, positions: [[]] } as unknown as Expectation;
+    const list: readonly RecordedEvent[] = [["filemap_read", "ret", pages * 4096 || -11]];
+    const expected = { events: list, without: new Set<string>(), updates: [], cut: false };
+    const got = [["filemap_read"]];
+    const lane = { lane: 0, op: 0, task: taskOf(cached), expected, got, steps, interruptedAt: null };
+    return new Foresight(expectation, names).outlook(lane as unknown as Progress).outlook;
+  });
+  expect(found).toEqual(want);
+});

@@ -2,7 +2,7 @@
 // whether it had been read by then. So it is known whether the lane can go on now, or has to let another one go first.
 
 import type { Gfs2Inode } from "@faultline/fs";
-import { EAGAIN, PAGE_SIZE } from "@faultline/kernel";
+import { PAGE_SIZE } from "@faultline/kernel";
 import { PG_LOCKED, PG_READAHEAD, PG_UPTODATE } from "@faultline/mm";
 import { eventText } from "./events.ts";
 import type { Expectation } from "./expectation.ts";
@@ -165,6 +165,8 @@ export class Foresight {
     const { expected, got } = progress;
     if (expected === null) return;
     const { events } = expected;
+    const read = isReading(got) ? this.#needOfRead(progress) : null;
+    if (read !== null) yield [read, got.length];
     for (let at = got.length; at < events.length; at++) {
       const need = this.#needAt(events, at);
       if (need !== null) yield [need, at];
@@ -175,8 +177,7 @@ export class Foresight {
     const { expected, got } = progress;
     if (expected === null) return null;
     const { events } = expected;
-    const last = got[got.length - 1];
-    if (last?.[0] === "filemap_read" && last.length === 1) return this.#needOfRead(progress);
+    if (isReading(got)) return this.#needOfRead(progress);
     if (events[got.length]?.[0] === "glock_nq") return this.#needOfLockedRead(progress);
     return this.#needAt(events, got.length);
   }
@@ -195,19 +196,30 @@ export class Foresight {
   }
 
   /** A read that holds no lock ends where a page is not ready. */
-  #needOfRead({ lane, op, expected, got }: Progress): Need | null {
+  #needOfRead(progress: Progress): Need | null {
+    const { lane, op, expected, got, steps } = progress;
     const [recorded = [], next = []] = expected?.events.slice(got.length - 1, got.length + 1) ?? [];
     const { threads } = this.#expectation.scenario;
     // What a fault of the buffer interrupts had something to copy.
     const copies = recorded.length === 1 && next[0] === "pf_kernel";
     if ((recorded.length !== 3 && !copies) || isLocked(got) || lane === threads.length) return null;
     const read = threads[lane][op];
-    if (!("pos" in read && "fd" in read)) return null;
-    const { fd, pos } = read;
-    const file = this.#names.fds.get(fd)?.file;
-    if (file === undefined) return null;
-    const page = Math.floor((pos + bytesRead(got)) / PAGE_SIZE);
-    return { file, page, finding: recorded[2] === -EAGAIN ? "unready" : "unmarked" };
+    if (!("pos" in read && "iov" in read)) return null;
+    const file = this.#names.fds.get(read.fd)?.file;
+    const inode = this.inode(progress, file);
+    if (file === undefined || inode === null) return null;
+    const begin = read.pos + bytesRead(got);
+    const page = Math.floor(begin / PAGE_SIZE);
+    if (copies) return { file, page, finding: "unmarked" };
+    const asked = read.iov.reduce((sum, [, , length]) => sum + length, read.pos);
+    const end = begin + Math.max(0, Number(recorded[2]));
+    // It lets go of a batch of pages before it looks at the next ones.
+    const { readBatch } = inode.sb;
+    const reached = page + steps * readBatch;
+    const missing = end < Math.min(asked, inode.size) ? Math.floor(end / PAGE_SIZE) : Number.POSITIVE_INFINITY;
+    if (missing < reached + readBatch) return { file, page: missing, finding: "unready" };
+    const last = Math.floor((end - 1) / PAGE_SIZE);
+    return reached > last ? null : { file, page: reached, finding: "unmarked", last };
   }
 
   /** A read that takes the lock and then reads nothing ahead finds all that it would: others bring it in before. */
@@ -312,6 +324,12 @@ function needOfReading(events: readonly RecordedEvent[], at: number): Need | nul
 function lockedBefore(events: readonly RecordedEvent[], at: number): string | undefined {
   for (let i = at - 1; i >= 0; i--) if (events[i][0] === "glock_nq") return String(events[i][1]);
   return undefined;
+}
+
+/** Has a read begun, and nothing happened since? */
+function isReading(got: readonly RecordedEvent[]): boolean {
+  const last = got[got.length - 1];
+  return last?.[0] === "filemap_read" && last.length === 1;
 }
 
 function isLocked(got: readonly RecordedEvent[]): boolean {

@@ -50,9 +50,8 @@ export class Overtaking implements StepListener {
     );
   }
 
-  stepBegins(step: number, { pid }: Task): void {
-    this.#comparison.look();
-    const lane = this.#comparison.laneOf(pid);
+  stepBegins(step: number, task: Task): void {
+    const lane = this.#comparison.stepBegins(task);
     if (lane !== undefined) this.#places[step] = this.#passage.pass(lane.lane, pointOf(lane));
   }
 

@@ -25,6 +25,8 @@ export interface Progress {
   expected: ExpectedEvents | null;
   filter: TierFilter | null;
   got: RecordedEvent[];
+  /** Steps that it has begun since its latest event. */
+  steps: number;
   /** Updates of time stamps that it may still make. */
   updates: number[];
   /** The processor that it was on when that mattered last. */

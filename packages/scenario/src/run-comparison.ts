@@ -2,7 +2,7 @@
 // recording has them, and each lane's own events and results. The first difference is kept.
 
 import type * as fs from "@faultline/fs";
-import type { TraceEvent, Tracer } from "@faultline/kernel";
+import type { Task, TraceEvent, Tracer } from "@faultline/kernel";
 import type { Burst } from "./burst.ts";
 import type { Circumstances } from "./circumstances.ts";
 import { differingFields } from "./compare.ts";
@@ -107,6 +107,13 @@ export class RunComparison {
     progress.updates = [...(expected?.updates ?? [])];
   }
 
+  stepBegins({ pid }: Task): Progress | undefined {
+    this.look();
+    const lane = this.#byPid.get(pid);
+    if (lane !== undefined) lane.steps++;
+    return lane;
+  }
+
   callStarts(call: Call, task: fs.FsTask): void {
     const progress = this.#byPid.get(task.pid);
     if (progress !== undefined) progress.call = call;
@@ -147,6 +154,7 @@ export class RunComparison {
     for (const event of tracer.events(this.#seen)) {
       const progress = this.#byPid.get(event.task);
       if (progress === undefined || this.failure !== null) continue;
+      if (event.name !== "sched_switch") progress.steps = 0;
       this.#checkMerged(progress, event);
       // Whoever is switched away from has not gone on yet.
       if (event.name !== "sched_switch") {
@@ -215,6 +223,7 @@ export class RunComparison {
       expected: null,
       filter: null,
       got: [],
+      steps: 0,
       updates: [],
       processor: this.#circumstances.processorOf(lane),
       unlocks: 0,
