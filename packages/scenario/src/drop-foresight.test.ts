@@ -28,6 +28,8 @@ interface Situation {
   readonly touched?: number;
   /** The eviction is made once more. */
   readonly again?: boolean;
+  /** The lock events of both lanes, in their order. */
+  readonly order?: readonly (readonly [lane: number, text: string])[];
 }
 
 /** A file whose pages are cached. */
@@ -46,6 +48,7 @@ function cached(): FsTask {
 /** Of a lane that evicts pages 8 to 15. */
 function outlook(situation: Situation): Outlook {
   const { call = "fadvise", resident, other, locked = [], reading = [], touched = 0, again = false } = situation;
+  const { order = [] } = situation;
   const task = cached();
   const { mapping } = task.root.lookup("a", false) as Gfs2Inode;
   const { flags } = mapping.mem;
@@ -56,11 +59,11 @@ function outlook(situation: Situation): Outlook {
   const op = { op: "evict", map: "m", off: FIRST * 4096, len: ALL * 4096 };
   const expectation = {
     scenario: { threads: [again ? [op, op] : [op], [{ op: "touch", map: "m", off: touched * 4096, len: 4096 }]] },
-    positions: [[], [], []],
-    merged: [],
+    positions: [0, 1, 2].map((at) => order.flatMap(([lane], position) => (lane === at ? [position] : []))),
+    merged: order.map(([, text]) => ({ text })),
     result: () => ({ resident }),
   } as unknown as Expectation;
-  const lane = { lane: 0, op: 0, idle: false, call, task, expected: null, got: [] } as unknown as Progress;
+  const lane = { lane: 0, op: 0, merged: 0, idle: false, call, task, expected: null, got: [] } as unknown as Progress;
   const events: readonly RecordedEvent[] = other === undefined ? [] : [["glock_nq", "a", "PR"], ...other];
   const expected = { events, without: new Set<string>(), updates: [], cut: false };
   const got = events.slice(0, 1);
@@ -76,6 +79,18 @@ const MISSED: readonly RecordedEvent[] = [
 ];
 const HELD: Situation = { other: [...FOUND, ...MISSED], locked: [9] };
 const UNMAPS: Situation = { call: "madvise", other: [["file_read"]] };
+const LOSES: Situation = {
+  call: "madvise",
+  other: [
+    ["gfs2_fault", "ret", "MAJOR|RETRY"],
+    ["mm_fault", "m", FIRST * 4096, "r"],
+    ["map_pages", 8, 15],
+    ["mm_fault", "ret", "NOPAGE"],
+    ["pf_kernel", "m", FIRST * 4096, "r"],
+  ],
+};
+const ASKS = [0, "glock_nq a PR"] as const;
+const RETURNS = [1, "gfs2_fault ret MAJOR|RETRY"] as const;
 const NUMBERS = Array.from({ length: ALL }, (_, i) => FIRST + i);
 
 test.each<{ desc: string; situation: Situation; want: Outlook }>([
@@ -94,6 +109,16 @@ test.each<{ desc: string; situation: Situation; want: Outlook }>([
   { desc: "the same, and it is dropped once more", situation: { ...HELD, again: true }, want: "any" },
   { desc: "others keep what they touch of the map", situation: { ...UNMAPS, touched: FIRST }, want: "later" },
   { desc: "others touch something else", situation: { ...UNMAPS, touched: FIRST - 1 }, want: "any" },
+  {
+    desc: "others come out of their fault first, and then lose what they have",
+    situation: { ...LOSES, order: [RETURNS, ASKS] },
+    want: "later",
+  },
+  {
+    desc: "they lose it after it asks for its next lock, and that before they come out",
+    situation: { ...LOSES, order: [ASKS, RETURNS] },
+    want: "any",
+  },
   { desc: "nobody is in a call, and pages are read still", situation: { resident: 0, reading: [9] }, want: "later" },
   {
     desc: "somebody is in a call, and pages are read still",

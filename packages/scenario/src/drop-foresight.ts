@@ -187,6 +187,7 @@ function isSomebodyBusy(lanes: Iterable<Progress>): boolean {
   return [...lanes].some(({ expected }) => expected !== null && expected.events.length > 0);
 }
 
+/** Is it the beginning of a fault, or its end? Who is to have what it gave has to come out of it. */
 function isFault(text: string): boolean {
-  return text.startsWith("gfs2_fault ") && !text.includes("ret");
+  return text.startsWith("gfs2_fault ");
 }

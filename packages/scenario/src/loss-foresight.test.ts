@@ -81,3 +81,14 @@ test("what is lost in the middle of a copy is there until the copy is interrupte
   expect(losses("mapping", list, [1])).toEqual([1, 1, 1]);
   expect(losses("mapping", list, [1], true)[2]).toBe(ALREADY);
 });
+
+test("what is asked for again at once is lost as soon as it is there", () => {
+  const list: readonly RecordedEvent[] = [
+    ["mm_fault", "m", 0, "r"],
+    ["map_pages", 0, 3],
+    ["mm_fault", "ret", "NOPAGE"],
+    ["pf_kernel", "m", 0, "r"],
+  ];
+  expect(losses("mapping", list)).toEqual([2, 2, 2, 2]);
+  expect(losses("mapping", list, [0])[3]).toBe(ALREADY);
+});

@@ -43,7 +43,10 @@ export function losesAfter(loss: Loss, { expected, got, task, isInterrupted }: P
         at >= got.length && isMapped(task, names.address(String(map), Number(offset)), loss === "storing");
       // What is lost in the middle of a copy is there when the copy begins.
       const begun = at === got.length && isInterrupted ? ALREADY : at - 1;
-      const from = isFault && isTorn(events, at) ? begun : (since.get(place) ?? (isThere ? ALREADY : NEVER));
+      // And what is asked for again at once is lost as soon as it is there.
+      const atOnce = at === got.length && isThere ? ALREADY : at - 1;
+      const known = since.get(place) ?? (isThere ? ALREADY : NEVER);
+      const from = isFault && isTorn(events, at) ? begun : known === at ? atOnce : known;
       if (from < Math.min(first, at)) {
         first = Math.min(first, at);
         latest = Math.max(latest, from);
