@@ -71,6 +71,10 @@ function outlook(situation: Situation): Outlook {
   return new DropForesight(expectation, names, new Foresight(expectation, names)).outlook(lane, [lane, another]);
 }
 
+const ASKS_FIRST: NonNullable<Situation["order"]> = [
+  [0, "glock_nq a PR"],
+  [1, "gfs2_fault 9"],
+];
 const FOUND: readonly RecordedEvent[] = [["filemap_fault", 9, "ret", "LOCKED"]];
 const MISSED: readonly RecordedEvent[] = [
   ["filemap_fault", 9],
@@ -127,6 +131,21 @@ test.each<{ desc: string; situation: Situation; want: Outlook }>([
   },
   { desc: "pages are missing when they are counted", situation: { call: "mincore", resident: 9 }, want: "later" },
   { desc: "all are there when they are counted", situation: { call: "mincore", resident: ALL }, want: "now" },
+  {
+    desc: "what others map is to be left",
+    situation: { call: "madvise", resident: ALL, other: [["file_read"]], touched: 9 },
+    want: "now",
+  },
+  {
+    desc: "what others map is to be dropped",
+    situation: { call: "madvise", resident: 0, other: [["file_read"]], touched: 9 },
+    want: "later",
+  },
+  {
+    desc: "others wait for a lock that comes later",
+    situation: { call: "madvise", resident: 0, other: [["gfs2_fault", 9]], touched: 9, order: ASKS_FIRST },
+    want: "any",
+  },
   { desc: "the file is opened first", situation: { call: "open", resident: 1 }, want: "any" },
 ])("$desc: $want", ({ situation, want }) => {
   expect(outlook(situation)).toBe(want);

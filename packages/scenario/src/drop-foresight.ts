@@ -5,9 +5,10 @@ import { isDroppable } from "@faultline/fs";
 import { PAGE_SIZE, type Pfn } from "@faultline/kernel";
 import { PG_UPTODATE } from "@faultline/mm";
 import { eventText } from "./events.ts";
-import type { Expectation } from "./expectation.ts";
+import { type Expectation, isMerged } from "./expectation.ts";
 import type { Foresight, Need, Outlook } from "./foresight.ts";
 import { ALREADY, type Loss, losesAfter } from "./loss-foresight.ts";
+import { isMapped } from "./mapped-pages.ts";
 import type { Names } from "./maps.ts";
 import type { Op } from "./op.ts";
 import type { Progress } from "./progress.ts";
@@ -68,10 +69,12 @@ export class DropForesight {
   #comesBefore({ lane, merged, expected, got }: Progress, at: number, other: Progress): boolean {
     const { positions, merged: all } = this.#expectation;
     const limit = positions[other.lane][other.merged];
-    let faults = 0;
-    for (const event of expected?.events.slice(got.length, at) ?? []) if (isFault(eventText(event))) faults++;
-    const next = positions[lane].slice(merged).filter((position) => isFault(all[position].text))[faults - 1];
-    return limit === undefined || next === undefined || next < limit;
+    const between = expected?.events.slice(got.length, at) ?? [];
+    const turns = positions[lane].slice(merged);
+    const faults = between.filter((event) => isFault(eventText(event))).length;
+    const [first] = between.some(isMerged) ? turns : [];
+    const last = turns.filter((position) => isFault(all[position].text))[faults - 1] ?? first;
+    return limit === undefined || last === undefined || last < limit;
   }
 
   /** The file that a lane drops pages of; undefined if it drops none. */
@@ -98,7 +101,9 @@ export class DropForesight {
       const after = losesAfter(loss, lane, this.#names);
       if (after === ALREADY) return "now";
       if (after === null && (loss === "storing" || !this.#touches(lane, progress))) continue;
-      if (this.#comesBefore(lane, after ?? lane.expected.events.length, progress)) return "later";
+      if (!this.#comesBefore(lane, after ?? lane.expected.events.length, progress)) continue;
+      // What is to be left when the others are done they have mapped after it was unmapped here.
+      return after === null && this.#leavesMapped(progress) ? "now" : "later";
     }
     return "any";
   }
@@ -109,6 +114,19 @@ export class DropForesight {
     const unmapping = this.#expectation.scenario.threads[other]?.[idle ? op + 1 : op];
     const isOfMap = unmapping?.op === "evict" || unmapping?.op === "madvise";
     return touching !== undefined && isOfMap && usesMemory(touching, unmapping);
+  }
+
+  /** Does the lane leave pages there that it has unmapped, and is none of them mapped now? */
+  #leavesMapped({ lane, op: current, idle, task }: Progress): boolean {
+    const op = idle ? current + 1 : current;
+    const unmaps = this.#expectation.scenario.threads[lane]?.[op];
+    const left = this.#expectation.result({ thread: lane, op })?.resident;
+    if (unmaps?.op !== "evict" || typeof left !== "number" || left <= 0) return false;
+    const start = this.#names.address(unmaps.map, unmaps.off);
+    for (let address = start; address < start + unmaps.len; address += PAGE_SIZE) {
+      if (isMapped(task, address, false)) return false;
+    }
+    return true;
   }
 
   #beginsWithUnmapping({ lane, op }: Progress): boolean {

@@ -3,11 +3,10 @@
 // was written back.
 
 import { PAGE_SIZE } from "@faultline/kernel";
-import { FAULTS, isMapped, isProtected, OF_ABSENT, OF_READ_ONLY } from "./mapped-pages.ts";
+import { FAULTS, isMapped, isProtected, isTorn, OF_ABSENT, OF_READ_ONLY } from "./mapped-pages.ts";
 import type { Names } from "./maps.ts";
 import type { Progress } from "./progress.ts";
 import type { RecordedEvent } from "./result.ts";
-import { isTorn } from "./torn-copy.ts";
 
 /** What can be lost: that a page is mapped, or that it can be stored to. */
 export type Loss = "mapping" | "storing";

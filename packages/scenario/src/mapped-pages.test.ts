@@ -37,6 +37,12 @@ test.each<{ desc: string; list: readonly RecordedEvent[]; at: number; want: unkn
     at: 2,
     want: ["later", null],
   },
+  {
+    desc: "gone in the middle of the copy",
+    list: [["fault_in_readable", "m", 4096, 4096, "ret", 0], BEGIN, ["pf_kernel", "m", 5000, "r"]],
+    at: 2,
+    want: ["now", "later"],
+  },
   { desc: "gone when it is touched", list: [["pf_user", "m", 4096, "w"]], at: 0, want: ["later", null] },
   { desc: "there, and protected", list: [["pf_user", "m", 4096, "wp"]], at: 0, want: [null, null] },
   { desc: "looked at with a fault", list: [["fault_in_readable", "m", 4096, 4096]], at: 0, want: [null, null] },

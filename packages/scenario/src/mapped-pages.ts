@@ -37,6 +37,14 @@ export function outlookOfMapping(progress: Progress, names: Names): "now" | "lat
   return mapped ? "now" : null;
 }
 
+/** Does this fault show that a copy was interrupted, since it is behind what was looked at last? */
+export function isTorn(events: readonly RecordedEvent[], at: number): boolean {
+  const [, map, offset] = events[at];
+  if (Number(offset) % PAGE_SIZE === 0) return false;
+  const look = events.slice(0, at).findLast(([name, where]) => String(name).startsWith("fault_in_") && where === map);
+  return look !== undefined && Number(offset) > Number(look[2]);
+}
+
 /** Is something mapped at an address that would do for an access? */
 export function isMapped(task: UserTask, address: number, stores: boolean): boolean {
   const entry = task.mm.pgd.get(Math.floor(address / PAGE_SIZE));
@@ -48,12 +56,16 @@ export function isProtected(access: unknown): boolean {
   return String(access).endsWith("p");
 }
 
-function needOf({ expected, got }: Progress, isFile: (map: string) => boolean): MappingNeed | null {
+function needOf({ expected, got, isInterrupted }: Progress, isFile: (map: string) => boolean): MappingNeed | null {
   const events = expected?.events ?? [];
   const at = got.length;
   const next = events[at];
   if (next === undefined) return null;
   const last = got[at - 1];
+  // It is lost in the middle of the copy.
+  if (FAULTS.has(next[0]) && !isInterrupted && isTorn(events, at)) {
+    return { map: String(next[1]), offset: Number(next[2]), length: 1, finding: "mapped" };
+  }
   // The page of the file is there; what is copied to it comes from where it was looked at last.
   const source = last?.[0] === "write_begin" ? got.findLast(([name]) => name === "fault_in_readable") : undefined;
   if (source !== undefined && next[0] === "write_end") return needOfRange(source);

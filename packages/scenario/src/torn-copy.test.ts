@@ -2,10 +2,11 @@
 import { Machine, REVISIONS, sysMmap } from "@faultline/fs";
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE, userStore } from "@faultline/mm";
 import { expect, test } from "vitest";
+import { isTorn } from "./mapped-pages.ts";
 import { Names } from "./maps.ts";
 import type { Progress } from "./progress.ts";
 import type { RecordedEvent } from "./result.ts";
-import { interruptedAfter, isTorn } from "./torn-copy.ts";
+import { interruptedAfter } from "./torn-copy.ts";
 
 const LENGTH = 4 * 4096;
 const LOOK: RecordedEvent = ["fault_in_readable", "m", 4096, 4096, "ret", 0];

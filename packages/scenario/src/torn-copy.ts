@@ -1,11 +1,9 @@
 // Copies that others interrupt. Where a copy faults behind its first byte at a page that it had all of when it began, the
 // page was taken away in the middle of it.
 
-import { PAGE_SIZE } from "@faultline/kernel";
 import { FAULTS, isMapped, isProtected } from "./mapped-pages.ts";
 import type { Names } from "./maps.ts";
 import type { Progress } from "./progress.ts";
-import type { RecordedEvent } from "./result.ts";
 
 /** Of a copy of so many bytes of memory that begins here: after how many of them others go on; 0 if they do not. */
 export function interruptedAfter(progress: Progress, names: Names, address: number, bytes: number): number {
@@ -14,12 +12,4 @@ export function interruptedAfter(progress: Progress, names: Names, address: numb
   const place = names.address(String(fault[1]), Number(fault[2]));
   const done = place - address;
   return done > 0 && done < bytes && isMapped(progress.task, place, fault[3] === "w") ? done : 0;
-}
-
-/** Does this fault show that a copy was interrupted, since it is behind what was looked at last? */
-export function isTorn(events: readonly RecordedEvent[], at: number): boolean {
-  const [, map, offset] = events[at];
-  if (Number(offset) % PAGE_SIZE === 0) return false;
-  const look = events.slice(0, at).findLast(([name, where]) => String(name).startsWith("fault_in_") && where === map);
-  return look !== undefined && Number(offset) > Number(look[2]);
 }
