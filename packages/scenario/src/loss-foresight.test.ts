@@ -92,3 +92,9 @@ test("what is asked for again at once is lost as soon as it is there", () => {
   expect(losses("mapping", list)).toEqual([2, 2, 2, 2]);
   expect(losses("mapping", list, [0])[3]).toBe(ALREADY);
 });
+
+test("a page whose fault finds another entry when the file was asked was unmapped while it was", () => {
+  const list = fault(0, "NOPAGE", "gfs2_mkwrite");
+  expect(losses("mapping", list, [0])).toEqual([1, 1, ALREADY, null]);
+  expect(losses("mapping", fault(0, "COMPLETED", "gfs2_mkwrite"), [0])).toEqual([null, null, null, null]);
+});

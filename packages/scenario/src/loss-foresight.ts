@@ -3,7 +3,7 @@
 // was written back.
 
 import { PAGE_SIZE } from "@faultline/kernel";
-import { FAULTS, isMapped, isProtected, isTorn, OF_ABSENT, OF_READ_ONLY } from "./mapped-pages.ts";
+import { endOfUnmapped, FAULTS, isMapped, isProtected, isTorn, OF_ABSENT, OF_READ_ONLY } from "./mapped-pages.ts";
 import type { Names } from "./maps.ts";
 import type { Progress } from "./progress.ts";
 import type { RecordedEvent } from "./result.ts";
@@ -50,6 +50,10 @@ export function losesAfter(loss: Loss, { expected, got, task, isInterrupted }: P
         first = Math.min(first, at);
         latest = Math.max(latest, from);
       }
+    }
+    if (loss === "mapping" && endOfUnmapped(events, at) >= got.length && at < first) {
+      first = at;
+      latest = Math.max(latest, at + 1 < got.length ? ALREADY : at + 1);
     }
     since.set(place, isFault ? NEVER : afterFault(events, at));
   }

@@ -28,6 +28,17 @@ function outlooks(list: readonly RecordedEvent[], at: number): unknown[] {
 const LOOK: RecordedEvent = ["fault_in_readable", "m", 4096, 4096, "ret", 0];
 const BEGIN: RecordedEvent = ["write_begin", "ret", 0];
 
+/** A store to a protected page, of which the file is asked; and what its lock is let go for next. */
+const asked = (result: string): readonly RecordedEvent[] => [
+  ["mm_fault", "m", 4096, "w"],
+  ["gfs2_mkwrite", 1],
+  ["glock_nq", "a", "EX"],
+  ["glock_dq", "a", "EX"],
+  ["gfs2_mkwrite", "ret", "LOCKED"],
+  ["mm_fault", "ret", result],
+  ["glock_dq", "a", "PR"],
+];
+
 test.each<{ desc: string; list: readonly RecordedEvent[]; at: number; want: unknown[] }>([
   { desc: "looked at without a fault", list: [LOOK], at: 0, want: ["now", "later"] },
   { desc: "copied without a fault", list: [LOOK, BEGIN, ["write_end", "ret", 1]], at: 2, want: ["now", "later"] },
@@ -65,6 +76,9 @@ test.each<{ desc: string; list: readonly RecordedEvent[]; at: number; want: unkn
     at: 0,
     want: ["later", null],
   },
+  { desc: "gone when the file lets it be stored to", list: asked("NOPAGE"), at: 3, want: ["later", null] },
+  { desc: "there when the file lets it be stored to", list: asked("COMPLETED"), at: 3, want: [null, null] },
+  { desc: "forgotten when the fault is over", list: asked("NOPAGE"), at: 6, want: [null, null] },
   { desc: "found mapped by others", list: [["mm_fault", "m", 4096, "r", "ret", "0"]], at: 0, want: ["now", "later"] },
   {
     desc: "next to one that is not there",

@@ -56,6 +56,15 @@ export function isProtected(access: unknown): boolean {
   return String(access).endsWith("p");
 }
 
+/**
+ * Where a fault ends whose page is unmapped while the file is asked whether it may be stored to; -1 if it is none.
+ */
+export function endOfUnmapped(events: readonly RecordedEvent[], at: number): number {
+  if (events[at]?.[0] !== "mm_fault" || events[at + 1]?.[0] !== OF_READ_ONLY) return -1;
+  const end = events.findIndex((event, i) => i > at && event[0] === "mm_fault" && event[1] === "ret");
+  return events[end]?.[2] === "NOPAGE" ? end : -1;
+}
+
 function needOf({ expected, got, isInterrupted }: Progress, isFile: (map: string) => boolean): MappingNeed | null {
   const events = expected?.events ?? [];
   const at = got.length;
@@ -65,6 +74,11 @@ function needOf({ expected, got, isInterrupted }: Progress, isFile: (map: string
   // It is lost in the middle of the copy.
   if (FAULTS.has(next[0]) && !isInterrupted && isTorn(events, at)) {
     return { map: String(next[1]), offset: Number(next[2]), length: 1, finding: "mapped" };
+  }
+  // The file is asked under its lock.
+  const fault = next[0] === "glock_dq" ? got.findLastIndex(([name]) => name === "mm_fault") : -1;
+  if (endOfUnmapped(events, fault) >= 0) {
+    return { map: String(events[fault][1]), offset: Number(events[fault][2]), length: 1, finding: "absent" };
   }
   // The page of the file is there; what is copied to it comes from where it was looked at last.
   const source = last?.[0] === "write_begin" ? got.findLast(([name]) => name === "fault_in_readable") : undefined;
