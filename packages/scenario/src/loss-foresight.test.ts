@@ -51,6 +51,12 @@ test("a page that is asked for once more was unmapped when it and the next one h
   expect(losses("storing", list)).toEqual(list.map(() => null));
 });
 
+test("the last that is mapped counts, in whatever order the pages are asked for again", () => {
+  const mapped = [...fault(1, "LOCKED", "gfs2_fault"), ...fault(0, "LOCKED", "gfs2_fault")];
+  const list = [...mapped, ...fault(0, "LOCKED", "gfs2_fault"), ...fault(1, "LOCKED", "gfs2_fault")];
+  expect(losses("mapping", list)[0]).toBe(mapped.length - 1);
+});
+
 test("a fault that is only taken again has lost nothing", () => {
   const list = [...fault(0, "MAJOR|RETRY", "gfs2_fault"), ...fault(0, "LOCKED", "gfs2_fault")];
   expect(losses("mapping", list)).toEqual(list.map(() => null));

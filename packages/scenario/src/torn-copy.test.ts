@@ -32,6 +32,8 @@ test("a copy is interrupted where it is to fault next, if it would not fault the
   expect(interrupted(["pf_kernel", "m", 5000, "r"], 4096, 904)).toBe(0);
   expect(interrupted(["pf_kernel", "m", 5000, "wp"])).toBe(0);
   expect(interrupted(["write_end", "ret", 1])).toBe(0);
+  // A fault before the copy is another one's.
+  expect(interrupted(["pf_kernel", "m", 4096, "r"], 5000)).toBe(0);
   // Page 0 is not there: the copy faults by itself.
   expect(interrupted(["pf_kernel", "m", 100, "r"], 0)).toBe(0);
 });
