@@ -6,6 +6,7 @@ import { PAGE_SIZE } from "@faultline/kernel";
 import { PG_LOCKED, PG_READAHEAD, PG_UPTODATE } from "@faultline/mm";
 import { eventText } from "./events.ts";
 import type { Expectation } from "./expectation.ts";
+import { FAULTS, isProtected } from "./fault-events.ts";
 import { outlookOfMapping } from "./mapped-pages.ts";
 import type { Names } from "./maps.ts";
 import type { Progress } from "./progress.ts";
@@ -270,18 +271,13 @@ function bytesRead(got: readonly RecordedEvent[]): number {
 }
 
 /** Is it a fault at a page of this map that is not there? */
-function isFaultOf(event: RecordedEvent, map: unknown): boolean {
-  return (event[0] === "pf_kernel" || event[0] === "pf_user") && event[1] === map && !isProtected(event);
-}
-
-/** Is the page of a fault there, but not for this access? */
-function isProtected([, , , access]: RecordedEvent): boolean {
-  return String(access).endsWith("p");
+function isFaultOf([name, where, , access]: RecordedEvent, map: unknown): boolean {
+  return FAULTS.has(name) && where === map && !isProtected(access);
 }
 
 /** Behind the last page of this map that is found to be there, and protected; null when none is. */
 function endOfProtected(events: readonly RecordedEvent[], at: number, map: unknown): number | null {
-  const last = events.slice(at).findLast((event) => event[1] === map && isProtected(event));
+  const last = events.slice(at).findLast(([, where, , access]) => where === map && isProtected(access));
   return last === undefined ? null : Number(last[2]) + 1;
 }
 

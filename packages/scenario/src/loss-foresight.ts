@@ -3,7 +3,8 @@
 // was written back.
 
 import { PAGE_SIZE } from "@faultline/kernel";
-import { endOfUnmapped, FAULTS, isMapped, isProtected, isTorn, OF_ABSENT, OF_READ_ONLY } from "./mapped-pages.ts";
+import { endOfUnmapped, FAULTS, isProtected, isTorn, OF_ABSENT, OF_READ_ONLY } from "./fault-events.ts";
+import { isMapped } from "./mapped-pages.ts";
 import type { Names } from "./maps.ts";
 import type { Progress } from "./progress.ts";
 import type { RecordedEvent } from "./result.ts";

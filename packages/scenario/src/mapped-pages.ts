@@ -4,15 +4,10 @@
 
 import { PAGE_SIZE } from "@faultline/kernel";
 import { PTE_RW, ptePresent, type UserTask } from "@faultline/mm";
+import { endOfUnmapped, FAULTS, isProtected, isTorn, OF_ABSENT, OF_READ_ONLY } from "./fault-events.ts";
 import type { Names } from "./maps.ts";
 import type { Progress } from "./progress.ts";
 import type { RecordedEvent } from "./result.ts";
-
-/** Faults of the processor. */
-export const FAULTS: ReadonlySet<unknown> = new Set(["pf_kernel", "pf_user"]);
-/** What only a fault asks for that finds nothing mapped, and one that finds a page which it may not store to. */
-export const OF_ABSENT: ReadonlySet<unknown> = new Set(["gfs2_fault", "map_pages"]);
-export const OF_READ_ONLY = "gfs2_mkwrite";
 
 /** What a lane is to find of the pages of a range. */
 interface MappingNeed {
@@ -26,43 +21,21 @@ interface MappingNeed {
 export function outlookOfMapping(progress: Progress, names: Names): "now" | "later" | null {
   const need = needOf(progress, (map) => names.map(map)?.file !== "");
   if (need === null || names.map(need.map) === undefined) return null;
-  const { pgd } = progress.task.mm;
+  const { task } = progress;
   const start = names.address(need.map, need.offset);
-  if (need.finding === "read-only") return (pgd.get(Math.floor(start / PAGE_SIZE)) & PTE_RW) !== 0 ? "later" : null;
+  if (need.finding === "read-only") return isMapped(task, start, true) ? "later" : null;
   let mapped = true;
-  for (let vpn = Math.floor(start / PAGE_SIZE); vpn * PAGE_SIZE < start + need.length; vpn++) {
-    if (pgd.get(vpn) === 0) mapped = false;
+  for (let page = start - (start % PAGE_SIZE); page < start + need.length; page += PAGE_SIZE) {
+    if (!isMapped(task, page, false)) mapped = false;
   }
   if (mapped !== (need.finding === "mapped")) return "later";
   return mapped ? "now" : null;
-}
-
-/** Does this fault show that a copy was interrupted, since it is behind what was looked at last? */
-export function isTorn(events: readonly RecordedEvent[], at: number): boolean {
-  const [, map, offset] = events[at];
-  if (Number(offset) % PAGE_SIZE === 0) return false;
-  const look = events.slice(0, at).findLast(([name, where]) => String(name).startsWith("fault_in_") && where === map);
-  return look !== undefined && Number(offset) > Number(look[2]);
 }
 
 /** Is something mapped at an address that would do for an access? */
 export function isMapped(task: UserTask, address: number, stores: boolean): boolean {
   const entry = task.mm.pgd.get(Math.floor(address / PAGE_SIZE));
   return ptePresent(entry) && (!stores || (entry & PTE_RW) !== 0);
-}
-
-/** Was something mapped where a fault was taken, but not for such an access? */
-export function isProtected(access: unknown): boolean {
-  return String(access).endsWith("p");
-}
-
-/**
- * Where a fault ends whose page is unmapped while the file is asked whether it may be stored to; -1 if it is none.
- */
-export function endOfUnmapped(events: readonly RecordedEvent[], at: number): number {
-  if (events[at]?.[0] !== "mm_fault" || events[at + 1]?.[0] !== OF_READ_ONLY) return -1;
-  const end = events.findIndex((event, i) => i > at && event[0] === "mm_fault" && event[1] === "ret");
-  return events[end]?.[2] === "NOPAGE" ? end : -1;
 }
 
 function needOf({ expected, got, isInterrupted }: Progress, isFile: (map: string) => boolean): MappingNeed | null {

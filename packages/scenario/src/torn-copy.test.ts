@@ -2,7 +2,7 @@
 import { Machine, REVISIONS, sysMmap } from "@faultline/fs";
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE, userStore } from "@faultline/mm";
 import { expect, test } from "vitest";
-import { isTorn } from "./mapped-pages.ts";
+import { isTorn } from "./fault-events.ts";
 import { Names } from "./maps.ts";
 import type { Progress } from "./progress.ts";
 import type { RecordedEvent } from "./result.ts";

@@ -1,7 +1,8 @@
 // Copies that others interrupt. Where a copy faults behind its first byte at a page that it had all of when it began, the
 // page was taken away in the middle of it.
 
-import { FAULTS, isMapped, isProtected } from "./mapped-pages.ts";
+import { FAULTS, isProtected } from "./fault-events.ts";
+import { isMapped } from "./mapped-pages.ts";
 import type { Names } from "./maps.ts";
 import type { Progress } from "./progress.ts";
 

@@ -109,6 +109,7 @@ function* findPage(task: UserTask, vmf: VmFault, mapping: FileMapping): MaySleep
   if (lock.dropped) {
     unlockPage(mem, frame);
     putPage(mem, frame);
+    // Here others can drop it, before the file's lock is let go.
     if (task.world.interrupts) yield PREEMPT;
     return major | VM_FAULT_RETRY;
   }

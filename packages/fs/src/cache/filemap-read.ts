@@ -95,9 +95,12 @@ function* filemapRead<Y>(
       while (i + run < batch.length && batch[i + run] === batch[i] + run) markPageAccessed(mem, batch[i + run++]);
       const offset = offsetInPage(iocb.pos);
       const bytes = Math.min(end - iocb.pos, run * PAGE_SIZE - offset);
+      const first = user.faults ? 0 : copyIsInterrupted(task, to, bytes);
       const copied = user.faults
         ? yield* copyPageToIter(task, batch[i], offset, bytes, to, user)
-        : yield* copyToIterWithoutFaults(task, batch[i], offset, bytes, to);
+        : first > 0
+          ? yield* copyPageInTwo(task, batch[i], offset, bytes, to, first)
+          : copyPageToIterAtomic(task, batch[i], offset, bytes, to);
       read += copied;
       iocb.pos += copied;
       if (seesProgress) {
@@ -119,19 +122,6 @@ function* filemapRead<Y>(
   task.world.accesses?.write(ra.id);
   ra.prevPos = lastPos;
   return (read > 0 ? read : error) as Ssize;
-}
-
-/** As far as the memory of the iterator is there. Context: page faults disabled. Returns: bytes done. */
-function* copyToIterWithoutFaults(
-  task: UserTask,
-  frame: Pfn,
-  offset: number,
-  bytes: number,
-  to: IovIter,
-): MaySleep<number> {
-  const first = copyIsInterrupted(task, to, bytes);
-  if (first > 0) return yield* copyPageInTwo(task, frame, offset, bytes, to, first);
-  return copyPageToIterAtomic(task, frame, offset, bytes, to);
 }
 
 /** Does the read keep pages while it faults, with no lock that would keep them anyway? */
@@ -317,9 +307,12 @@ function* genericFileBufferedRead<Y>(
     if (!sameAsLast) markPageAccessed(mem, page);
     const offset = offsetInPage(iocb.pos);
     if (pins) pinPages(task, mapping);
+    const first = user.faults ? 0 : copyIsInterrupted(task, to, bytes);
     const copied = user.faults
       ? yield* copyPageToIter(task, page, offset, bytes, to, user)
-      : yield* copyToIterWithoutFaults(task, page, offset, bytes, to);
+      : first > 0
+        ? yield* copyPageInTwo(task, page, offset, bytes, to, first)
+        : copyPageToIterAtomic(task, page, offset, bytes, to);
     putPage(mem, page);
     if (pins) unpinPages(task, mapping);
     read += copied;
