@@ -11,7 +11,7 @@ import { ALREADY, type Loss, losesAfter } from "./loss-foresight.ts";
 import { isMapped } from "./mapped-pages.ts";
 import type { Names } from "./maps.ts";
 import type { Op } from "./op.ts";
-import type { Progress } from "./progress.ts";
+import { inodeOf, type Progress } from "./progress.ts";
 import { usesMemory } from "./used-memory.ts";
 
 /** Pages of a file. */
@@ -137,7 +137,7 @@ export class DropForesight {
   /** Would as many be left as it is to count; or are there, when it counts? */
   #outlookOfCount(progress: Progress, range: Range, lanes: Iterable<Progress>): Outlook {
     const wanted = this.#expectation.result({ thread: progress.lane, op: progress.op })?.resident;
-    const mapping = this.#foresight.inode(progress, range.file)?.mapping;
+    const mapping = inodeOf(progress, range.file)?.mapping;
     if (typeof wanted !== "number" || mapping === undefined) return "any";
     const { mem } = mapping;
     const drops = progress.call === "fadvise";
@@ -157,7 +157,7 @@ export class DropForesight {
 
   /** Is a page there that cannot be dropped yet? */
   #isBusy(progress: Progress, { file, first, last }: Range, page: number): boolean {
-    const mapping = this.#foresight.inode(progress, file)?.mapping;
+    const mapping = inodeOf(progress, file)?.mapping;
     if (mapping === undefined || page < first || page > last) return false;
     const frame = mapping.find(page);
     return frame !== 0 && !isDroppable(mapping.mem, frame as Pfn);
@@ -173,7 +173,7 @@ export class DropForesight {
 
   /** Would a page that another lane is to find be dropped now? */
   #drops(progress: Progress, range: Range, { page, last }: Need): boolean {
-    const mapping = this.#foresight.inode(progress, range.file)?.mapping;
+    const mapping = inodeOf(progress, range.file)?.mapping;
     if (mapping === undefined) return false;
     for (let at = Math.max(page, range.first); at <= Math.min(last ?? page, range.last); at++) {
       const frame = mapping.find(at);

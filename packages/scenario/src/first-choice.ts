@@ -8,6 +8,7 @@ import type { Circumstances } from "./circumstances.ts";
 import { DropForesight } from "./drop-foresight.ts";
 import type { Expectation } from "./expectation.ts";
 import type { Foresight, Outlook } from "./foresight.ts";
+import { LockForesight } from "./lock-foresight.ts";
 import type { Names } from "./maps.ts";
 import { comesBeforeMerged, type Progress } from "./progress.ts";
 import type { RunComparison } from "./run-comparison.ts";
@@ -21,6 +22,7 @@ export class FirstChoice {
   readonly #foresight: Foresight;
   readonly #charges: ChargeForesight;
   readonly #drops: DropForesight;
+  readonly #locks: LockForesight;
   /** Whether threads can be charged with what they are to be charged with was asked when the first of them committed. */
   #asked = false;
 
@@ -39,6 +41,7 @@ export class FirstChoice {
     this.#foresight = foresight;
     this.#charges = new ChargeForesight(expectation, (ino) => names.fileOf(ino));
     this.#drops = new DropForesight(expectation, names, foresight);
+    this.#locks = new LockForesight(expectation);
   }
 
   /** Returns: the place of a task among those that can run. */
@@ -95,11 +98,11 @@ export class FirstChoice {
     const lanes = runnable.map(({ pid }) => this.#comparison.laneOf(pid));
     const outlooks = lanes.map((lane) => {
       if (lane === undefined) return null;
-      return foresight.asksTooEarly(lane, this.#comparison.lanes) ? "later" : this.#outlook(lane);
+      return this.#locks.asksTooEarly(lane, this.#comparison.lanes) ? "later" : this.#outlook(lane);
     });
     const worker = runnable.findIndex(({ daemon, comm }) => daemon && comm.startsWith("glock_workqueue"));
     const lane = lanes[first];
-    if (worker >= 0 && lane !== undefined && foresight.comesAfterWorker(lane)) return worker;
+    if (worker >= 0 && lane !== undefined && this.#locks.comesAfterWorker(lane)) return worker;
     if (outlooks[first] === "now") return first;
     // What one lane is to find another one may take away.
     const due = outlooks.indexOf("now");

@@ -5,6 +5,7 @@ import { MAP_ANONYMOUS, MAP_PRIVATE, PG_READAHEAD, PROT_READ, PROT_WRITE } from 
 import { expect, test } from "vitest";
 import type { Expectation } from "./expectation.ts";
 import { Foresight } from "./foresight.ts";
+import { LockForesight } from "./lock-foresight.ts";
 import { Names } from "./maps.ts";
 import type { Progress } from "./progress.ts";
 import type { RecordedEvent } from "./result.ts";
@@ -200,10 +201,9 @@ test("who has come to a page and gone no further waits for the disk that has its
 
 test("who grants a lock to somebody when it asks for it itself let that one ask while it held the lock", () => {
   const task = taskOf(true);
-  const foresight = new Foresight(
-    { scenario: { threads: [[], []] }, positions: [[0]] } as unknown as Expectation,
-    new Names(),
-  );
+  const expectation = { scenario: { threads: [[], []] }, positions: [[0]] } as unknown as Expectation;
+  const foresight = new Foresight(expectation, new Names());
+  const locks = new LockForesight(expectation);
   const { glock } = task.root.lookup("a", false) as Gfs2Inode;
   const at = (list: readonly RecordedEvent[], done: number, merged = 1): Progress =>
     ({
@@ -231,13 +231,13 @@ test("who grants a lock to somebody when it asks for it itself let that one ask 
     ["glock_nq", "a", "EX"],
     ["glock_nq", "a", "EX"],
   ];
-  const early = (asked: number, done: number): boolean => foresight.asksTooEarly(at(asks, asked), [at(grants, done)]);
+  const early = (asked: number, done: number): boolean => locks.asksTooEarly(at(asks, asked), [at(grants, done)]);
   expect([early(0, 2), early(1, 2), early(1, 3), early(1, 5)]).toEqual([false, true, false, false]);
   const others = [at(grants.with(6, ["glock_grant", "a", "PR"]), 2), at(grants.slice(0, 6), 2)];
-  expect(foresight.asksTooEarly(at(asks, 1), others)).toBe(false);
+  expect(locks.asksTooEarly(at(asks, 1), others)).toBe(false);
   // As long as the order is recorded it leads.
   expect(foresight.outlook(at(grants, 3, 0)).outlook).toBe("any");
-  expect(foresight.asksTooEarly(at(asks, 1, 0), [at(grants, 2)])).toBe(false);
+  expect(locks.asksTooEarly(at(asks, 1, 0), [at(grants, 2)])).toBe(false);
   // Somebody waits.
   const waiting = { length: 1, holders: () => [] };
   Object.defineProperty(glock, "queue", { value: waiting });

@@ -4,12 +4,12 @@
 import type { Gfs2Inode } from "@faultline/fs";
 import { PAGE_SIZE } from "@faultline/kernel";
 import { PG_LOCKED, PG_READAHEAD, PG_UPTODATE } from "@faultline/mm";
-import { eventText } from "./events.ts";
 import type { Expectation } from "./expectation.ts";
 import { FAULTS, isProtected } from "./fault-events.ts";
+import { LockForesight } from "./lock-foresight.ts";
 import { outlookOfMapping } from "./mapped-pages.ts";
 import type { Names } from "./maps.ts";
-import type { Progress } from "./progress.ts";
+import { inodeOf, type Progress } from "./progress.ts";
 import type { RecordedEvent } from "./result.ts";
 
 /**
@@ -34,7 +34,6 @@ export interface Need {
   readonly unready?: number | undefined;
 }
 
-const GLOCK: ReadonlySet<unknown> = new Set(["glock_nq", "glock_dq"]);
 /** Who comes to a page, and may have to wait until it is read. */
 const LOOKS: ReadonlySet<unknown> = new Set(["filemap_fault", "filemap_read", "glock_nq"]);
 const GOES_ON: ReadonlySet<Need["finding"]> = new Set(["ready", "unmarked", "marked"]);
@@ -42,23 +41,24 @@ const GOES_ON: ReadonlySet<Need["finding"]> = new Set(["ready", "unmarked", "mar
 export class Foresight {
   readonly #expectation: Expectation;
   readonly #names: Names;
+  readonly #locks: LockForesight;
 
   constructor(expectation: Expectation, names: Names) {
     this.#expectation = expectation;
     this.#names = names;
+    this.#locks = new LockForesight(expectation);
   }
 
   /** `goesOn`: nothing stops it then before it lets the lock go. */
   outlook(progress: Progress): { readonly outlook: Outlook; readonly goesOn: boolean; readonly need: Need | null } {
     const { interruptedAt } = progress;
     if (interruptedAt !== null) {
-      const inode = this.inode(progress, this.#names.fileOf(interruptedAt.ino));
+      const inode = inodeOf(progress, this.#names.fileOf(interruptedAt.ino));
       return { outlook: inode?.mapping.find(interruptedAt.page) === 0 ? "later" : "any", goesOn: false, need: null };
     }
-    const lets = this.#lockAskedFor(progress);
-    if (lets !== undefined && !this.#isAskedFor(progress, lets)) return { outlook: "later", goesOn: false, need: null };
+    if (this.#locks.isToBeAskedFirst(progress)) return { outlook: "later", goesOn: false, need: null };
     const need = this.#need(progress);
-    const inode = this.inode(progress, need?.file);
+    const inode = inodeOf(progress, need?.file);
     if (need === null || inode === null) {
       return { outlook: outlookOfMapping(progress, this.#names) ?? "any", goesOn: true, need };
     }
@@ -77,7 +77,7 @@ export class Foresight {
     const need = this.#need(progress);
     return (
       (need?.finding === "ready" || need?.finding === "unmarked") &&
-      this.inode(progress, need.file)?.mapping.find(need.page) !== 0
+      inodeOf(progress, need.file)?.mapping.find(need.page) !== 0
     );
   }
 
@@ -89,56 +89,6 @@ export class Foresight {
     return this.#need(progress)?.file ?? (waits ? lockedBefore(got, asks) : undefined);
   }
 
-  /** Does the lane ask for a lock now that others wait for, and grants it to none of them? Then a worker has done that. */
-  comesAfterWorker(progress: Progress): boolean {
-    const { expected, got } = progress;
-    const [asks, after] = expected?.events.slice(got.length, got.length + 2) ?? [];
-    if (asks?.[0] !== "glock_nq" || (after?.[0] === "glock_grant" && after[1] === asks[1])) return false;
-    return this.#isAskedFor(progress, String(asks[1]));
-  }
-
-  /** Does somebody wait for the lock of this file? */
-  #isAskedFor(progress: Progress, file: string): boolean {
-    const queue = this.inode(progress, file)?.glock.queue;
-    return queue !== undefined && queue.length > queue.holders().length;
-  }
-
-  /**
-   * Does the lane come to ask the last time for a lock that another lane grants to it later? Then that one has to take it
-   * first, and lets it go while this one waits.
-   */
-  asksTooEarly(progress: Progress, others: Iterable<Progress>): boolean {
-    if (!this.#isBehindCut(progress)) return false;
-    const { expected, got } = progress;
-    const [asks, ...later] = expected?.events.slice(got.length) ?? [];
-    if (asks?.[0] !== "glock_nq" || later.some((event) => eventText(event) === eventText(asks))) return false;
-    for (const other of others) {
-      const events = other.got === got ? [] : (other.expected?.events.slice(other.got.length) ?? []);
-      const at = events.findIndex(
-        ([name, file, mode], i) =>
-          name === "glock_grant" && file === asks[1] && mode === asks[2] && events[i - 1]?.[0] === "glock_nq",
-      );
-      if (events.slice(0, Math.max(0, at - 1)).some(([name, file]) => name === "glock_nq" && file === asks[1]))
-        return true;
-    }
-    return false;
-  }
-
-  /**
-   * The file whose lock somebody else has to ask for before the lane goes on: it grants it to that one when it asks for
-   * it itself, so it asks then, or has asked since before the lane let it go.
-   */
-  #lockAskedFor(progress: Progress): string | undefined {
-    if (!this.#isBehindCut(progress)) return undefined;
-    const { expected, got } = progress;
-    const events = expected?.events.slice(got.length) ?? [];
-    const at = events.findIndex(([name], i) => name === "glock_grant" && events[i - 1]?.[0] === "glock_nq");
-    const file = events[at]?.[1];
-    const before = events.slice(0, Math.max(0, at - 1)).filter((event) => GLOCK.has(event[0]) && event[1] === file);
-    const holds = before.length === 1 && before[0][0] === "glock_dq";
-    return at === 1 || (at > 1 && holds) ? String(file) : undefined;
-  }
-
   /**
    * Does somebody else add this page of a file that the lane reads ahead, when it has so many pages before it in hand?
    * The requests of its recording begin behind such a page, or end before it.
@@ -148,17 +98,6 @@ export class Foresight {
     if (next === undefined) return false;
     const begin = Number(next[2]);
     return inHand === 0 ? begin > page * PAGE_SIZE : begin + Number(next[4]) === page * PAGE_SIZE;
-  }
-
-  /** Does the recorded order of lock events say nothing more of the lane? */
-  #isBehindCut({ lane, merged }: Progress): boolean {
-    return this.#expectation.positions[lane][merged] === undefined;
-  }
-
-  /** Null if there is no such file. */
-  inode({ task }: Progress, file: string | undefined): Gfs2Inode | null {
-    const inode = file === undefined ? -1 : task.root.lookup(file, false);
-    return typeof inode === "number" ? null : inode;
   }
 
   /** What the lane is to find from now on, in the order in which it does, and at which of its events. */
@@ -207,7 +146,7 @@ export class Foresight {
     const read = threads[lane][op];
     if (!("pos" in read && "iov" in read)) return null;
     const file = this.#names.fds.get(read.fd)?.file;
-    const inode = this.inode(progress, file);
+    const inode = inodeOf(progress, file);
     if (file === undefined || inode === null) return null;
     const begin = read.pos + bytesRead(got);
     const page = Math.floor(begin / PAGE_SIZE);

@@ -1,6 +1,6 @@
 // How far a run has come that follows a recording, lane by lane.
 
-import type { FsTask } from "@faultline/fs";
+import type { FsTask, Gfs2Inode } from "@faultline/fs";
 import type { EventConverter } from "./convert.ts";
 import { type ExpectedEvents, isMerged } from "./expectation.ts";
 import type { Call } from "./ops.ts";
@@ -50,4 +50,10 @@ export function comesBeforeMerged({ expected, got }: Progress): boolean {
   const next =
     last !== undefined && last.length < events[got.length - 1]?.length ? events[got.length - 1] : events[got.length];
   return next !== undefined && !isMerged(next);
+}
+
+/** The inode of a file as the lane's task finds it; null if there is no such file. */
+export function inodeOf({ task }: Progress, file: string | undefined): Gfs2Inode | null {
+  const inode = file === undefined ? -1 : task.root.lookup(file, false);
+  return typeof inode === "number" ? null : inode;
 }
