@@ -3,7 +3,7 @@
 import { deadlockReport, EAGAIN, err, type MayFault, PAGE_SIZE, type Verdict } from "@faultline/kernel";
 import { FAULTS_ENABLED, MAP_SHARED } from "@faultline/mm";
 import { describe, expect, test } from "vitest";
-import { genericFileReadIter } from "./cache/filemap-read.ts";
+import { genericFileReadIter } from "./cache/generic-read-iter.ts";
 import type { Gfs2Revision } from "./index.ts";
 import { GFS2_5_10, GFS2_6_12, Machine, O_DIRECT, O_RDWR, sysPread64 } from "./index.ts";
 import { type Process, Rig } from "./testing/cluster-rig.ts";

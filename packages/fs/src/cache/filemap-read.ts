@@ -1,4 +1,4 @@
-// Reading through the page cache (mm/filemap.c): generic_file_read_iter and filemap_read.
+// Reading through the page cache (mm/filemap.c): filemap_read.
 //
 // Pages are collected in batches; a batch ends at the first page that is missing, not read yet, or marked
 // for read-ahead, and what that page needs happens before any page of the batch is copied.
@@ -23,7 +23,6 @@ import {
 } from "@faultline/kernel";
 import {
   getPage,
-  lockPage,
   markPageAccessed,
   PG_READAHEAD,
   PG_UPTODATE,
@@ -45,7 +44,7 @@ import {
 } from "@faultline/uio";
 import type { FileMapping } from "../vfs/inode.ts";
 import { IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../vfs/kiocb.ts";
-import { addNewPage, findGetPage } from "./page-cache.ts";
+import { addNewPage } from "./page-cache.ts";
 import { pinPages, unpinPages } from "./page-pins.ts";
 import { pageCacheAsyncReadahead, pageCacheSyncReadahead } from "./readahead.ts";
 
@@ -60,7 +59,7 @@ const LOOK_AGAIN = 1;
  *          -EAGAIN: the flags forbid what is needed; -EIO).
  * Linux:   filemap_read() since 5.12
  */
-function* filemapRead<Y>(
+export function* filemapRead<Y>(
   task: UserTask,
   iocb: Kiocb,
   to: IovIter,
@@ -125,7 +124,7 @@ function* filemapRead<Y>(
 }
 
 /** Does the read keep pages while it faults, with no lock that would keep them anyway? */
-function pinsPages<Y>(iocb: Kiocb, user: UserAccess<Y>): boolean {
+export function pinsPages<Y>(iocb: Kiocb, user: UserAccess<Y>): boolean {
   return user.faults && (iocb.flags & IOCB_NOIO) !== 0;
 }
 
@@ -204,7 +203,7 @@ function* readyLastPage(
 }
 
 /** Does somebody else read what is there, now that its mark is gone, before the task copies it? */
-function isOvertaken({ world }: UserTask, { ino }: FileMapping): boolean {
+export function isOvertaken({ world }: UserTask, { ino }: FileMapping): boolean {
   return world.chooseCircumstance("unmarked", 2, `${ino}`) === 1;
 }
 
@@ -255,162 +254,4 @@ function* filemapCreatePage(task: UserTask, mapping: FileMapping, index: number,
   if (status === 0) batch.push(frame);
   else putPage(mapping.mem, frame);
   return status;
-}
-
-/**
- * The same before 5.12: page by page, and with three differences that show. A marked page under IOCB_NOIO
- * ends the read without an error; i_size is looked at only when a page is at hand, so that the page behind
- * the end is read; a page is read with the buffer's fault under way.
- *
- * Linux: generic_file_buffered_read()
- */
-function* genericFileBufferedRead<Y>(
-  task: UserTask,
-  iocb: Kiocb,
-  to: IovIter,
-  user: UserAccess<Y>,
-): Generator<Sleep | Y, Ssize, void> {
-  const { inode, ra } = iocb.file;
-  const { mapping } = inode;
-  const { mem } = mapping;
-  if (iocb.pos < 0) return err(EINVAL);
-  if (iocb.pos >= inode.sb.maxBytes || to.count === 0) return 0 as Ssize;
-  iovIterTruncate(to, inode.sb.maxBytes - iocb.pos);
-  const last = pageIndex(iocb.pos + to.count - 1) + 1;
-  const pins = pinsPages(iocb, user);
-  task.world.accesses?.read(ra.id);
-  let lastPos = ra.prevPos;
-  let read = 0;
-  let error: Status = 0;
-  for (;;) {
-    if (task.world.preemptible) yield PREEMPT;
-    if (task.fatalSignal) {
-      error = err(EINTR);
-      break;
-    }
-    const index = pageIndex(iocb.pos);
-    const frame = findGetPage(mapping, index);
-    const ready = yield* readyPage(task, iocb, mapping, index, last, frame);
-    if (ready < 0) {
-      error = ready === STOP_READING ? 0 : (ready as Status);
-      break;
-    }
-    if (ready === 0) continue;
-    const page = ready as Pfn;
-    const { size } = inode;
-    const bytes = Math.min(PAGE_SIZE - offsetInPage(iocb.pos), size - iocb.pos, to.count);
-    if (bytes <= 0) {
-      putPage(mem, page);
-      break;
-    }
-    const sameAsLast = lastPos >= 0 && pageIndex(lastPos) === index && offsetInPage(lastPos) === offsetInPage(iocb.pos);
-    if (!sameAsLast) markPageAccessed(mem, page);
-    const offset = offsetInPage(iocb.pos);
-    if (pins) pinPages(task, mapping);
-    const first = user.faults ? 0 : copyIsInterrupted(task, to, bytes);
-    const copied = user.faults
-      ? yield* copyPageToIter(task, page, offset, bytes, to, user)
-      : first > 0
-        ? yield* copyPageInTwo(task, page, offset, bytes, to, first)
-        : copyPageToIterAtomic(task, page, offset, bytes, to);
-    putPage(mem, page);
-    if (pins) unpinPages(task, mapping);
-    read += copied;
-    iocb.pos += copied;
-    // The page that was read and the place in it where the read ended: not the position.
-    lastPos = index * PAGE_SIZE + offsetInPage(iocb.pos);
-    if (to.count === 0) break;
-    if (copied < bytes) {
-      error = err(EFAULT);
-      break;
-    }
-  }
-  task.world.accesses?.write(ra.id);
-  ra.prevPos = lastPos;
-  return (read > 0 ? read : error) as Ssize;
-}
-
-/** Not an errno: end the read with what there is. */
-const STOP_READING = -4096;
-
-/** Returns: the uptodate page with a reference; 0 to look again; an error or STOP_READING. */
-function* readyPage(
-  task: UserTask,
-  iocb: Kiocb,
-  mapping: FileMapping,
-  index: number,
-  last: number,
-  found: Pfn,
-): MaySleep<number> {
-  const { mem } = mapping;
-  const { ra } = iocb.file;
-  let frame = found;
-  if (frame === 0) {
-    if ((iocb.flags & IOCB_NOIO) !== 0) return err(EAGAIN);
-    yield* pageCacheSyncReadahead(task, mapping, ra, index, last - index);
-    if (task.world.preemptible) yield PREEMPT;
-    frame = findGetPage(mapping, index);
-    if (frame === 0) {
-      frame = yield* addNewPage(task, mapping, index);
-      if (frame === 0) return mapping.find(index) !== 0 ? 0 : err(ENOMEM);
-      return yield* readOrDrop(task, mapping, frame);
-    }
-  }
-  mem.world.accesses?.read(mem.pageId(frame));
-  if ((mem.flags[frame] & PG_READAHEAD) !== 0) {
-    if ((iocb.flags & IOCB_NOIO) !== 0) {
-      putPage(mem, frame);
-      return STOP_READING;
-    }
-    yield* pageCacheAsyncReadahead(task, mapping, ra, frame, last - index);
-    if (isOvertaken(task, mapping)) yield PREEMPT;
-  }
-  if ((mem.flags[frame] & PG_UPTODATE) !== 0) return frame;
-  if ((iocb.flags & (IOCB_NOWAIT | IOCB_NOIO)) !== 0) {
-    putPage(mem, frame);
-    return err(EAGAIN);
-  }
-  yield* waitOnPageLocked(mem, frame);
-  if ((mem.flags[frame] & PG_UPTODATE) !== 0) return frame;
-  yield* lockPage(task, mem, frame);
-  if (pageMapping(mem, frame) !== mapping || (mem.flags[frame] & PG_UPTODATE) !== 0) {
-    unlockPage(mem, frame);
-    putPage(mem, frame);
-    return 0;
-  }
-  return yield* readOrDrop(task, mapping, frame);
-}
-
-function* readOrDrop(task: UserTask, mapping: FileMapping, frame: Pfn): MaySleep<number> {
-  const status = yield* filemapReadFolio(task, mapping, frame);
-  if (status === 0) return frame;
-  putPage(mapping.mem, frame);
-  return status;
-}
-
-/**
- * Buffered read with its trace; direct reads are the file system's own business.
- *
- * Linux: generic_file_read_iter()
- */
-export function* genericFileReadIter<Y>(
-  task: UserTask,
-  iocb: Kiocb,
-  to: IovIter,
-  user: UserAccess<Y>,
-): Generator<Sleep | Y, Ssize, void> {
-  const { trace } = task.world;
-  const { inode } = iocb.file;
-  trace?.emit(task, "generic_file_read_iter", inode.ino);
-  let ret = 0 as Ssize;
-  if (to.count > 0) {
-    trace?.emit(task, "filemap_read", inode.ino);
-    ret =
-      inode.sb.readBatch === 1
-        ? yield* genericFileBufferedRead(task, iocb, to, user)
-        : yield* filemapRead(task, iocb, to, user);
-    trace?.emit(task, "filemap_read_ret", ret);
-  }
-  trace?.emit(task, "generic_file_read_iter_ret", ret);
-  return ret;
 }

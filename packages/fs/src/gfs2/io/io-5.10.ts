@@ -14,7 +14,7 @@ import {
 } from "@faultline/kernel";
 import { FAULTS_ENABLED, type UserTask } from "@faultline/mm";
 import type { IovIter } from "@faultline/uio";
-import { genericFileReadIter } from "../../cache/filemap-read.ts";
+import { genericFileReadIter } from "../../cache/generic-read-iter.ts";
 import { iomapFileBufferedWrite } from "../../iomap/buffered-write.ts";
 import { iomapDioRw } from "../../iomap/direct-io.ts";
 import { IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../../vfs/kiocb.ts";

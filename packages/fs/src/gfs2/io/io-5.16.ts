@@ -4,7 +4,7 @@
 import { EAGAIN, EFAULT, ENOTBLK, err, type MayFault, RetryGuard, type Ssize } from "@faultline/kernel";
 import { FAULTS_ENABLED, type UserTask } from "@faultline/mm";
 import { faultInIovIterReadable, faultInIovIterWriteable, type IovIter } from "@faultline/uio";
-import { genericFileReadIter } from "../../cache/filemap-read.ts";
+import { genericFileReadIter } from "../../cache/generic-read-iter.ts";
 import { IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../../vfs/kiocb.ts";
 import { Gfs2Holder } from "../glock.ts";
 import {

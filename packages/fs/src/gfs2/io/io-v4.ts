@@ -7,7 +7,7 @@
 import { EAGAIN, EFAULT, ENOTBLK, err, type MayFault, RetryGuard, type Ssize } from "@faultline/kernel";
 import { FAULTS_ENABLED, type UserTask } from "@faultline/mm";
 import { type IovIter, iovIterFaultInReadable, iovIterFaultInWriteable, iterIsIovec } from "@faultline/uio";
-import { genericFileReadIter } from "../../cache/filemap-read.ts";
+import { genericFileReadIter } from "../../cache/generic-read-iter.ts";
 import { IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../../vfs/kiocb.ts";
 import type { Gfs2Inode } from "../inode.ts";
 import { DIO_FAST_ONLY } from "./dio-access.ts";

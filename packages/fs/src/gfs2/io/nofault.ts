@@ -4,7 +4,7 @@
 import type { MaySleep, Ssize } from "@faultline/kernel";
 import { FAULTS_DISABLED, pagefaultDisable, pagefaultEnable, type UserTask } from "@faultline/mm";
 import type { IovIter } from "@faultline/uio";
-import { genericFileReadIter } from "../../cache/filemap-read.ts";
+import { genericFileReadIter } from "../../cache/generic-read-iter.ts";
 import { iomapFileBufferedWrite } from "../../iomap/buffered-write.ts";
 import { type DioAccess, IOMAP_DIO_PARTIAL, iomapDioRw } from "../../iomap/direct-io.ts";
 import type { Kiocb } from "../../vfs/kiocb.ts";

@@ -12,7 +12,7 @@ import {
 } from "@faultline/kernel";
 import { FAULTS_DISABLED, pagefaultDisable, pagefaultEnable, type UserTask } from "@faultline/mm";
 import { faultInIovIterReadable, faultInIovIterWriteable, type IovIter, userBackedIter } from "@faultline/uio";
-import { genericFileReadIter } from "../../../cache/filemap-read.ts";
+import { genericFileReadIter } from "../../../cache/generic-read-iter.ts";
 import { iomapFileBufferedWrite } from "../../../iomap/buffered-write.ts";
 import { IOMAP_DIO_PARTIAL, iomapDioRw } from "../../../iomap/direct-io.ts";
 import type { Kiocb } from "../../../vfs/kiocb.ts";

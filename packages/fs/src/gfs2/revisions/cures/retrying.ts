@@ -4,7 +4,7 @@
 import { EAGAIN, EFAULT, ENOTBLK, err, type MayFault, type MaySleep, RetryGuard, type Ssize } from "@faultline/kernel";
 import { FAULTS_DISABLED, pagefaultDisable, pagefaultEnable, type UserTask } from "@faultline/mm";
 import { type IovIter, userBackedIter } from "@faultline/uio";
-import { genericFileReadIter } from "../../../cache/filemap-read.ts";
+import { genericFileReadIter } from "../../../cache/generic-read-iter.ts";
 import { IOCB_NOIO, IOCB_NOWAIT, type Kiocb } from "../../../vfs/kiocb.ts";
 import type { Gfs2Inode } from "../../inode.ts";
 import { directLocked, readLocked, writeLocked } from "../../io/nofault.ts";
